@@ -1,0 +1,156 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package checkpoint keeps what has to survive a restart in a storage extension: documents, which are written whole, and
+// journals, which grow at their end. What one Update writes is written in one Batch of the storage client, so that a
+// crash leaves all of it or nothing of it.
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"go.opentelemetry.io/collector/extension/xextension/storage"
+)
+
+const documentPrefix = "document/"
+
+var errClosed = errors.New("positions are closed")
+
+// Store keeps documents and journals in one storage client. It is safe for concurrent use; every key and every journal
+// should have one owner.
+type Store struct {
+	client storage.Client
+
+	mu sync.Mutex
+	// pending is what the storage does not have yet, by key; nil deletes the key. More than one Update's is in it only
+	// after a Batch failed. One entry a key bounds it by what the documents and journals hold.
+	pending map[string][]byte
+	closed  bool
+}
+
+// New returns a Store on the client, which it owns from then on. With a nil client it keeps nothing: what is loaded is
+// absent, and updates do nothing.
+func New(client storage.Client) *Store {
+	return &Store{client: client, pending: map[string][]byte{}}
+}
+
+// Persistent tells whether there is a storage client, so that what is written survives a restart.
+func (s *Store) Persistent() bool {
+	return s.client != nil
+}
+
+// Load decodes the document of that key into the value that into points to. It returns false when there is none, and an
+// error for which errors.Is finds ErrVersion when the document was written with another version, or ErrUnreadable when
+// it cannot be decoded (into may then be filled in part). Other errors are the storage client's. What an earlier Update
+// could not write yet is loaded as if it had.
+func (s *Store) Load(ctx context.Context, key string, version int, into any) (found bool, err error) {
+	found, err = s.load(ctx, documentPrefix+key, version, into)
+	if err != nil {
+		return false, fmt.Errorf("document %q: %w", key, err)
+	}
+	return found, nil
+}
+
+func (s *Store) load(ctx context.Context, key string, version int, into any) (bool, error) {
+	values, err := s.read(ctx, key)
+	if err != nil || values[0] == nil {
+		return false, err
+	}
+	return true, decode(values[0], version, into)
+}
+
+// read returns the values of the keys, nil for those that are absent. It asks the client once: the file storage pays for
+// every call with a transaction.
+func (s *Store) read(ctx context.Context, keys ...string) ([][]byte, error) {
+	values := make([][]byte, len(keys))
+	if s.client == nil {
+		return values, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, errClosed
+	}
+
+	ops := make([]*storage.Operation, len(keys))
+	for i, key := range keys {
+		ops[i] = storage.GetOperation(key)
+	}
+	if err := s.client.Batch(ctx, ops...); err != nil {
+		return nil, fmt.Errorf("reading the storage: %w", err)
+	}
+	for i, op := range ops {
+		values[i] = op.Value
+		if value, ok := s.pending[op.Key]; ok {
+			values[i] = value
+		}
+	}
+	return values, nil
+}
+
+// Update writes what fn does to the Tx in one Batch: all or nothing. When fn hands over something that cannot be
+// written, the error is returned and nothing of this Update is kept. When the Batch fails (a full disk), the error is
+// returned, but everything stays pending and is written by the next Update, together with its own; an Update that does
+// nothing tries just that.
+//
+// Updates run one after the other, so that documents that several goroutines write are stored in the order in which
+// their fn ran. Therefore fn may neither call the Store nor wait for somebody who does. Without a storage client fn is not
+// called.
+func (s *Store) Update(ctx context.Context, fn func(tx *Tx)) error {
+	if s.client == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errClosed
+	}
+
+	var tx Tx
+	fn(&tx)
+	if tx.err != nil {
+		return tx.err
+	}
+	for _, change := range tx.changes {
+		change(s.pending)
+	}
+	return s.write(ctx)
+}
+
+func (s *Store) write(ctx context.Context) error {
+	if len(s.pending) == 0 {
+		return nil
+	}
+	ops := make([]*storage.Operation, 0, len(s.pending))
+	for _, key := range slices.Sorted(maps.Keys(s.pending)) {
+		if value := s.pending[key]; value != nil {
+			ops = append(ops, storage.SetOperation(key, value))
+		} else {
+			ops = append(ops, storage.DeleteOperation(key))
+		}
+	}
+	if err := s.client.Batch(ctx, ops...); err != nil {
+		return fmt.Errorf("writing to the storage: %w", err)
+	}
+	clear(s.pending)
+	return nil
+}
+
+// Close writes what is still pending and closes the client. Later calls of Close do nothing, those of other methods fail.
+func (s *Store) Close(ctx context.Context) error {
+	if s.client == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	return errors.Join(s.write(ctx), s.client.Close(ctx))
+}
