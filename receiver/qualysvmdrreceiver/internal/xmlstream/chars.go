@@ -1,0 +1,137 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package xmlstream
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf8"
+)
+
+// place is where character data stands, which decides what has a meaning there.
+type place uint8
+
+const (
+	text place = iota
+	cdataSection
+	attribute
+)
+
+// class is what plain has to know about a byte of character data.
+type class uint8
+
+const (
+	ordinary  class = iota
+	special         // always needs treatment: carriage returns, control characters
+	multibyte       // belongs to a rune beyond ASCII, or is not UTF-8
+	ampersand       // begins a reference, but in CDATA
+	less            // ends text
+	greater         // must not be the last one of "]]>" in text
+	bracket         // can begin the end of CDATA
+)
+
+var classes = func() (t [256]class) {
+	for c := range t {
+		if c < ' ' && c != '\t' && c != '\n' {
+			t[c] = special
+		}
+		if c >= utf8.RuneSelf {
+			t[c] = multibyte
+		}
+	}
+	t['&'] = ampersand
+	t['<'] = less
+	t['>'] = greater
+	t[']'] = bracket
+	return t
+}()
+
+// plain returns the end of the longest run from p[i] on that means what it says:
+// no references, line ends to normalise, bytes to repair. It also ends before
+// what ends the data. p must be a part of the window: see word.
+func plain(p []byte, i int, where place) int {
+	for i < len(p) {
+		marks := notOrdinary(word(p, i), where)
+		i += bits.TrailingZeros64(marks) / 8
+		if marks == 0 {
+			for len(p)-i >= 16 && notOrdinary(word(p, i), where)|notOrdinary(word(p, i+8), where) == 0 {
+				i += 16
+			}
+			continue
+		}
+		if i >= len(p) {
+			break
+		}
+		switch classes[p[i]] {
+		case ordinary:
+		case multibyte:
+			c, size := utf8.DecodeRune(p[i:])
+			if c == utf8.RuneError && size == 1 || !isChar(c) {
+				return i
+			}
+			i += size - 1
+		case less:
+			if where == text {
+				return i
+			}
+		case greater:
+			if where == text && i >= 2 && p[i-1] == ']' && p[i-2] == ']' {
+				return i
+			}
+		case bracket:
+			if bytes.HasPrefix(p[i:], cdataEnd) {
+				return i
+			}
+		default:
+			return i
+		}
+		i++
+	}
+	return len(p)
+}
+
+// High and low bits of the eight bytes of a word.
+const (
+	each = 0x0101010101010101
+	low  = 0x7F * each
+	high = 0x80 * each
+)
+
+// word returns the eight bytes from p[i] on. Those behind the end of p can be
+// any, but must exist: the window has spare bytes behind its end for that.
+func word(p []byte, i int) uint64 {
+	return binary.LittleEndian.Uint64(p[i : i+8])
+}
+
+// notOrdinary looks at eight bytes at once: it sets the highest bit of each one
+// that can be other than ordinary where it stands. Adding to seven bits of a
+// byte leaves its neighbours alone, and sets its highest bit where the sum
+// reaches 0x80.
+func notOrdinary(x uint64, where place) uint64 {
+	y := x & low
+	printable := y + (0x80-' ')*each
+	tabOrNewline := (y + (0x80-'\t')*each) &^ (y + (0x80-'\n'-1)*each)
+	good := (printable | tabOrNewline) &^ x
+	if where == cdataSection {
+		good &= (y ^ ']'*each) + low
+	} else {
+		// '<' and '>' differ in one bit.
+		good &= (y ^ '&'*each) + low
+		good &= (y&^(2*each) ^ '<'*each) + low
+	}
+	return ^good & high
+}
+
+// isChar tells whether XML allows the character (production Char of XML 1.0).
+func isChar(c rune) bool {
+	switch {
+	case c < ' ':
+		return c == '\t' || c == '\n' || c == '\r'
+	case c < 0xD800:
+		return true
+	default:
+		return c >= 0xE000 && c <= utf8.MaxRune && c != 0xFFFE && c != 0xFFFF
+	}
+}

@@ -1,0 +1,162 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package xmlstream
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+// stricter are the reasons for which Reader refuses what encoding/xml accepts;
+// the package's documentation lists them.
+var stricter = []string{
+	"text outside of the root",
+	"CDATA section outside of the root",
+	"second root element",
+	"document ends outside of an element",
+	"unknown markup declaration",
+	"internal subset",
+	"malformed document type",
+	"document type elsewhere",
+	"malformed XML declaration",
+	"XML declaration elsewhere",
+	"is not supported",
+	"no white space before an attribute",
+	" twice",
+	// Limits.
+	"elements deep",
+	"longer than",
+	"more than",
+	"of at most",
+}
+
+// laxer are the reasons for which encoding/xml refuses what Reader accepts.
+var laxer = []string{
+	"invalid UTF-8",
+	"illegal character code",
+	"invalid character entity &#",
+	`invalid sequence "--" not allowed in comments`,
+	"unsupported version",
+	// Names by the fifth edition, names with more than one colon, targets of
+	// processing instructions.
+	"invalid XML name",
+	"expected element name",
+	"expected attribute name",
+}
+
+func oneOf(err error, reasons []string) bool {
+	for _, reason := range reasons {
+		if strings.Contains(err.Error(), reason) {
+			return true
+		}
+	}
+	return false
+}
+
+var seeds = []string{
+	"<A/>",
+	"<A b='&lt;' c=\"d\">e<![CDATA[f]]>g</A>",
+	"<?xml version='1.0' encoding='UTF-8'?><!DOCTYPE A SYSTEM 'b'><!-- c --><A><B\n>\r\n&#x41;&#0;\x01\xff</B ><?d e?></A>\n",
+	"\uFEFF<größe:x>日本</größe:x><!-- -- -->",
+	"<A><B></A></B>", "<A>]]></A>", "<A>&foo;</A>", "<A b='1'c='2'/>", "<A/><B/>", "<A", "<![CDATA[]]>", "<!DOCTYPE A [<!ENTITY b 'c'>]><A/>",
+}
+
+func FuzzReader(f *testing.F) {
+	for _, seed := range seeds {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		got, gotErr := readAll(NewReader(bytes.NewReader(doc)))
+		slow, slowErr := readAll(NewReader(iotest.OneByteReader(bytes.NewReader(doc))))
+		requirePrefix(t, got, slow)
+		requirePrefix(t, slow, got)
+		if errorText(gotErr) != errorText(slowErr) {
+			t.Fatalf("at once: %v, a byte at a time: %v", gotErr, slowErr)
+		}
+
+		want, wantErr := standardTokens(doc)
+		switch {
+		case gotErr != nil && wantErr == nil && !oneOf(gotErr, stricter):
+			t.Fatalf("only encoding/xml accepts it: %v", gotErr)
+		case gotErr == nil && wantErr != nil && !oneOf(wantErr, laxer):
+			t.Fatalf("encoding/xml does not accept it: %v", wantErr)
+		case gotErr == nil && wantErr == nil:
+			requirePrefix(t, got, want)
+			requirePrefix(t, want, got)
+		default:
+			requireSameBeginning(t, got, want)
+		}
+	})
+}
+
+// requireSameBeginning requires that one of a and b is the beginning of the
+// other, as in requirePrefix.
+func requireSameBeginning(t *testing.T, a, b []token) {
+	t.Helper()
+	if len(a) > len(b) || len(a) == len(b) && len(a) > 0 && len(a[len(a)-1].text) > len(b[len(b)-1].text) {
+		a, b = b, a
+	}
+	requirePrefix(t, a, b)
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func FuzzRaw(f *testing.F) {
+	for _, seed := range seeds {
+		f.Add([]byte(seed), byte(0))
+		f.Add([]byte(seed), byte(200))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte, limit byte) {
+		want, err := readAll(NewReader(bytes.NewReader(doc)))
+		valid := err == nil
+		for _, src := range []io.Reader{bytes.NewReader(doc), iotest.OneByteReader(bytes.NewReader(doc))} {
+			r := NewReader(src)
+			if _, err := r.Next(); err != nil {
+				continue
+			}
+			behindTag := r.Offset()
+			raw, err := readRaw(r, int(limit)+1)
+			from := int(r.Offset()) - len(raw)
+			if from < 0 || int64(from) >= behindTag || doc[from] != '<' || !bytes.HasPrefix(doc[from:], raw) {
+				t.Fatalf("%q is not the element", raw)
+			}
+			if !valid {
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := readAll(NewFragmentReader(bytes.NewReader(raw)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			requirePrefix(t, got, want)
+			requirePrefix(t, want, got)
+			if kind, err := r.Next(); err != io.EOF {
+				t.Fatalf("after the element: %v, %v", kind, err)
+			}
+		}
+	})
+}
+
+// readRaw takes the element r stands at, in parts of limit bytes.
+func readRaw(r *Reader, limit int) (raw []byte, err error) {
+	for done := false; !done; {
+		var part []byte
+		part, done, err = r.Raw(part, limit)
+		raw = append(raw, part...)
+		if err != nil {
+			return raw, err
+		}
+	}
+	return raw, nil
+}
