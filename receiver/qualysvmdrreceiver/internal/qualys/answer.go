@@ -1,0 +1,170 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package qualys
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+)
+
+// maxError is how much of an answer is looked at to find out what it says if it is not what was asked for, in bytes.
+const maxError = 64 << 10
+
+// answer is the answer to a request while it is read: inflated, and limited in size and in how long it may keep us waiting.
+type answer struct {
+	status int
+	header http.Header
+
+	client   *Client
+	endpoint *endpoint
+	request  request
+	ctx      context.Context // of the request
+	cancel   context.CancelCauseFunc
+	patience *patience
+	wire     *wire
+	body     io.Reader
+	inflated int64
+	keepHead bool   // while it is not known whether the answer is what was asked for
+	head     []byte // the first bytes read, up to maxError
+	outcome  string
+	release  func() // lets the next request of the API begin
+	closing  sync.Once
+}
+
+// begin sends a request and waits for the head of its answer.
+func (c *Client) begin(ctx context.Context, e *endpoint, r request) (*answer, error) {
+	own, cancel := context.WithCancelCause(ctx)
+	a := &answer{
+		client:   c,
+		endpoint: e,
+		request:  r,
+		ctx:      own,
+		cancel:   cancel,
+		patience: newPatience(c.settings.ReadIdleTimeout, c.settings.PageTimeout, cancel),
+		keepHead: true,
+		outcome:  OutcomeIncomplete,
+		release:  func() {},
+	}
+	req, err := e.build(own, r, c.settings.UserAgent)
+	if err != nil {
+		cancel(nil)
+		return nil, &Error{API: r.api, Class: Config, Err: err}
+	}
+	a.patience.wait()
+	resp, err := e.http.Do(req) //nolint:bodyclose // answer.Close does
+	a.patience.received()
+	if err != nil {
+		if own.Err() != nil {
+			err = context.Cause(own)
+		}
+		cancel(nil)
+		err = &Error{API: r.api, Err: withoutURL(err)}
+		c.settings.Observer.Answered(r.api, outcomeOf(ctx, err), a.patience.waited())
+		return nil, err
+	}
+	a.status = resp.StatusCode
+	a.header = resp.Header
+	a.wire = &wire{answer: a, body: resp.Body}
+	a.body, err = inflate(a.wire, resp.Header.Get("Content-Encoding"))
+	if err != nil {
+		err = a.fail(err)
+		a.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// withoutURL takes the address off an error of net/http: the API is named anyway.
+func withoutURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// errTooLarge: the answer exceeds Settings.MaxInflated.
+var errTooLarge = errors.New("answer is larger than the limit after inflating")
+
+// Read reads inflated bytes.
+func (a *answer) Read(p []byte) (int, error) {
+	n, err := a.body.Read(p)
+	a.inflated += int64(n)
+	if a.keepHead {
+		a.head = append(a.head, p[:min(n, maxError-len(a.head))]...)
+	}
+	if a.inflated > a.client.settings.MaxInflated {
+		return 0, errTooLarge
+	}
+	return n, err
+}
+
+// readHead reads on until the head is complete or the answer ends. What ends it early is returned.
+func (a *answer) readHead() error {
+	if len(a.head) >= maxError {
+		return nil
+	}
+	_, err := io.Copy(io.Discard, io.LimitReader(a, int64(maxError-len(a.head))))
+	return err
+}
+
+// fail ends the request with an error of reading its answer, which becomes an *Error.
+func (a *answer) fail(err error) error {
+	a.end(outcomeOf(a.ctx, err))
+	return asError(a.request.api, a.status, err)
+}
+
+// end notes how the request ended.
+func (a *answer) end(outcome string) { a.outcome = outcome }
+
+// Close releases the connection and lets the next request of the API begin. It can be called more than once.
+func (a *answer) Close() {
+	a.closing.Do(func() {
+		// A connection whose answer was read to its end is used again; another one is closed here.
+		_ = a.wire.body.Close()
+		if a.outcome == OutcomeIncomplete && a.ctx.Err() != nil {
+			a.outcome = outcomeOf(a.ctx, context.Cause(a.ctx))
+		}
+		a.cancel(nil)
+		a.wire.report()
+		a.client.settings.Observer.Answered(a.request.api, a.outcome, a.patience.waited())
+		a.release()
+	})
+}
+
+// reportEvery is how many bytes come in between two reports to the observer.
+const reportEvery = 1 << 20
+
+// wire reads the bytes that come over the network.
+type wire struct {
+	answer   *answer
+	body     io.ReadCloser
+	received int64 // not yet reported
+}
+
+// Read waits for bytes no longer than the answer's patience lasts.
+func (w *wire) Read(p []byte) (int, error) {
+	w.answer.patience.wait()
+	n, err := w.body.Read(p)
+	w.answer.patience.received()
+	w.received += int64(n)
+	if w.received >= reportEvery {
+		w.report()
+	}
+	if err != nil && err != io.EOF && w.answer.ctx.Err() != nil {
+		err = context.Cause(w.answer.ctx)
+	}
+	return n, err
+}
+
+func (w *wire) report() {
+	if w.received > 0 {
+		w.answer.client.settings.Observer.Received(w.answer.request.api, w.received)
+		w.received = 0
+	}
+}

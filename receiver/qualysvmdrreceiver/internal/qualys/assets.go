@@ -1,0 +1,297 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package qualys
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// AssetQuery selects the assets of a page.
+type AssetQuery struct {
+	PageSize      int   // assets in an answer, at most 300; 0: as Qualys likes
+	LastSeen      int64 // the cursor: LastSeen of the page before; 0 for the first one
+	IncludeFields []string
+	ExcludeFields []string
+	Filter        []Filter // all of them must hold
+}
+
+// Filter is one condition on an asset.
+type Filter struct {
+	Field    string `json:"field"`
+	Operator string `json:"operator"`
+	Value    string `json:"value"`
+}
+
+// Assets asks for one page of the asset inventory. The page must be closed.
+func (c *Client) Assets(ctx context.Context, q AssetQuery) (*AssetPage, error) {
+	body, err := q.body()
+	if err != nil {
+		return nil, &Error{API: Assets, Class: Config, Err: err}
+	}
+	p := &AssetPage{query: q}
+	p.answer, err = c.exchange(ctx, request{
+		api:    Assets,
+		path:   "/rest/2.0/search/am/asset",
+		query:  q.params(),
+		json:   body,
+		bearer: !c.gateway.authenticator && c.gateway.username != "",
+		open:   p.open,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (q AssetQuery) params() url.Values {
+	params := url.Values{}
+	if q.PageSize > 0 {
+		params.Set("pageSize", strconv.Itoa(q.PageSize))
+	}
+	if q.LastSeen > 0 {
+		params.Set("lastSeenAssetId", strconv.FormatInt(q.LastSeen, 10))
+	}
+	if len(q.IncludeFields) > 0 {
+		params.Set("includeFields", strings.Join(q.IncludeFields, ","))
+	}
+	if len(q.ExcludeFields) > 0 {
+		params.Set("excludeFields", strings.Join(q.ExcludeFields, ","))
+	}
+	return params
+}
+
+func (q AssetQuery) body() ([]byte, error) {
+	if len(q.Filter) == 0 {
+		return nil, nil
+	}
+	return json.Marshal(struct {
+		Filters   []Filter `json:"filters"`
+		Operation string   `json:"operation"`
+	}{q.Filter, "AND"})
+}
+
+// AssetPage is one answer of the asset inventory while it arrives.
+type AssetPage struct {
+	query    AssetQuery
+	answer   *answer
+	guard    *guard
+	json     *jsontext.Decoder
+	handed   bool  // an asset was handed out
+	before   int64 // assets of the array before that one
+	code     string
+	message  string
+	listed   bool // assetListData was met
+	hasMore  bool
+	lastSeen int64
+	err      error
+}
+
+// Depths of the decoder in an answer: {"responseCode": …, "assetListData": {"asset": [ … ]}}.
+const (
+	inAnswer = 1
+	inData   = 2
+	inAssets = 3
+)
+
+var (
+	errNotObject = errors.New("answer is not a JSON object")
+	errNoList    = errors.New("answer holds no list of assets")
+	errFailed    = errors.New("answer tells of a failure")
+)
+
+// open reads through the beginning of the list of assets, or through the whole answer if there is none.
+func (p *AssetPage) open(a *answer) error {
+	*p = AssetPage{query: p.query, answer: a}
+	if a.status == http.StatusNoContent {
+		a.end(OutcomeOK)
+		p.err = io.EOF
+		return nil
+	}
+	p.guard = newGuard(a)
+	p.json = jsontext.NewDecoder(p.guard, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if p.json.PeekKind() != '{' {
+		return a.refused(errNotObject)
+	}
+	if _, err := p.json.ReadToken(); err != nil {
+		return a.refused(err)
+	}
+	p.err = p.walk()
+	if p.failed() {
+		return a.refused(errFailed)
+	}
+	return nil
+}
+
+// failed tells whether the answer calls itself a failure.
+func (p *AssetPage) failed() bool {
+	return p.code != "" && !strings.EqualFold(p.code, "SUCCESS")
+}
+
+// walk reads on to the beginning of an array of assets, or through the end of the answer: then it returns io.EOF.
+func (p *AssetPage) walk() error {
+	for {
+		depth := p.json.StackDepth()
+		token, err := p.json.ReadToken()
+		switch {
+		case depth == 0 && err == io.EOF:
+			return p.finish()
+		case err != nil:
+			return err
+		case depth == 0:
+			return errors.New("json: something follows after the end of the answer")
+		case token.Kind() == '}':
+			continue
+		}
+		begun, err := p.member(depth, token.String())
+		if err != nil || begun {
+			return err
+		}
+	}
+}
+
+// member reads the value of a name in the answer or in assetListData, and returns true at the beginning of the array of assets.
+func (p *AssetPage) member(depth int, name string) (begun bool, err error) {
+	kind := p.json.PeekKind()
+	switch {
+	case depth == inData && name == "asset" && kind == '[':
+		_, err = p.json.ReadToken()
+		return true, err
+	case depth == inData && name == "asset" && kind != 'n':
+		return false, p.unexpected("a list of assets")
+	case depth == inAnswer && name == "assetListData":
+		p.listed = true
+		if kind == '{' {
+			_, err = p.json.ReadToken()
+			return false, err
+		}
+	case depth == inAnswer && kind != '{' && kind != '[':
+		value, err := p.json.ReadToken()
+		if err == nil {
+			p.set(name, value.String())
+		}
+		return false, err
+	}
+	return false, p.json.SkipValue()
+}
+
+// set takes note of what the answer tells besides the assets. Numbers may come as strings.
+func (p *AssetPage) set(name, value string) {
+	switch name {
+	case "responseCode":
+		p.code = value
+	case "responseMessage":
+		p.message = value
+	case "hasMore":
+		p.hasMore = value == "1" || strings.EqualFold(value, "true")
+	case "lastSeenAssetId":
+		p.lastSeen, _ = strconv.ParseInt(value, 10, 64)
+	}
+}
+
+// finish checks what the answer tells at its end.
+func (p *AssetPage) finish() error {
+	switch {
+	case p.failed():
+		text := cut(p.answer.redact(oneLine(p.code+": "+p.message)), maxText)
+		return &Error{API: Assets, Status: p.answer.status, Text: text, Err: errFailed}
+	case !p.listed && p.code == "":
+		return errNoList
+	case p.hasMore && p.lastSeen <= p.query.LastSeen:
+		return fmt.Errorf("lastSeenAssetId does not advance: %d after %d", p.lastSeen, p.query.LastSeen)
+	}
+	p.answer.end(OutcomeOK)
+	return io.EOF
+}
+
+// unexpected says that what comes next is not what it should be.
+func (p *AssetPage) unexpected(what string) error {
+	kind := p.json.PeekKind()
+	if _, err := p.json.ReadToken(); err != nil {
+		return err
+	}
+	return fmt.Errorf("json: %s where %s was expected", kind, what)
+}
+
+// Next returns a decoder that stands before the next asset, which is a JSON object: the caller reads that one value; what is
+// left of it is skipped. It returns io.EOF after the clean end of the answer, else an *Error.
+func (p *AssetPage) Next() (*jsontext.Decoder, error) {
+	if p.err == nil && p.handed {
+		p.err = p.skipRest()
+	}
+	p.handed = false
+	for p.err == nil {
+		switch p.json.PeekKind() {
+		case '{':
+			p.handed = true
+			_, p.before = p.json.StackIndex(inAssets)
+			return p.json, nil
+		case 'n':
+			p.err = p.json.SkipValue()
+		case ']':
+			if _, p.err = p.json.ReadToken(); p.err == nil {
+				p.err = p.walk()
+			}
+		default:
+			p.err = p.unexpected("an asset")
+		}
+	}
+	if p.err != io.EOF {
+		p.err = p.answer.fail(p.err)
+	}
+	return nil, p.err
+}
+
+// skipRest reads through the end of the asset that was handed out.
+func (p *AssetPage) skipRest() error {
+	for p.json.StackDepth() > inAssets {
+		if _, err := p.json.ReadToken(); err != nil {
+			return err
+		}
+	}
+	if _, read := p.json.StackIndex(inAssets); read == p.before {
+		if err := p.json.SkipValue(); err != nil {
+			return err
+		}
+	}
+	p.answer.patience.progress()
+	return nil
+}
+
+// HasMore tells whether there is another page. It knows only after Next has returned io.EOF, as LastSeen does.
+func (p *AssetPage) HasMore() bool { return p.hasMore }
+
+// LastSeen is the cursor to ask for the next page with.
+func (p *AssetPage) LastSeen() int64 { return p.lastSeen }
+
+// Status is the HTTP status of the answer: 200, or 204 if there is nothing, or nothing more.
+func (p *AssetPage) Status() int { return p.answer.status }
+
+// ServerTime is the server's clock as the header Date tells, else zero.
+func (p *AssetPage) ServerTime() time.Time { return headerTime(p.answer.header) }
+
+// Repaired returns the number of control characters inside strings that were met so far: they are kept, although JSON forbids
+// them.
+func (p *AssetPage) Repaired() int64 {
+	if p.guard == nil {
+		return 0
+	}
+	return p.guard.repaired
+}
+
+// Bytes returns how much of the answer was read, inflated.
+func (p *AssetPage) Bytes() int64 { return p.answer.inflated }
+
+// Close releases the connection, and the API for the next request.
+func (p *AssetPage) Close() { p.answer.Close() }

@@ -1,0 +1,98 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package qualys
+
+import (
+	"net/url"
+	"strings"
+)
+
+// refused makes the error that an answer stands for which is not what was asked for. cause is what the reader stumbled on, if
+// the status did not tell before.
+func (a *answer) refused(cause error) error {
+	if err := a.readHead(); err != nil && cause == nil {
+		cause = err
+	}
+	said := readReply(a.head)
+	if to, err := url.Parse(a.header.Get("Location")); err == nil && a.status/100 == 3 && to.Host != "" {
+		said.text = "redirect to " + to.Host + ", not followed"
+	}
+	e := &Error{API: a.request.api, Status: a.status, Code: said.code}
+	e.said = a.redact(oneLine(said.all))
+	e.Text = cut(a.redact(oneLine(said.text)), said.limit)
+	a.classify(e, said)
+	if e.Code == 0 && e.Class == Generic {
+		e.Err = cause
+	}
+	return e
+}
+
+// classify judges an answer by Qualys's code, else by its HTTP status. The codes and what they mean are those of Qualys's API
+// documentation; they decide under any status, because an expired account, for one, is answered with 200.
+func (a *answer) classify(e *Error, said reply) {
+	switch code := e.Code; {
+	case code == 2000 && !a.unsureLogin():
+		e.Class, e.Login = Config, true // bad login
+	case code == 2001, code == 2002, code == 2003, code == 2011, code == 2012:
+		e.Class, e.Login = Config, true // expired, inactive, not registered, second factor, password change
+	case code >= 1901 && code <= 1908, code == 1922:
+		e.Class = Config // unknown, missing, invalid or clashing parameter
+		e.Parameter = a.request.named(e.said)
+	case code == 1960:
+		e.limit = callLimit
+	case code == 1965:
+		e.limit = rateLimit
+		e.wait = waitNamed(a.header, said.wait)
+	case code == 1999, code == 999:
+		// maintenance, internal error
+	default:
+		a.classifyStatus(e, said)
+	}
+}
+
+func (a *answer) classifyStatus(e *Error, said reply) {
+	gateway := a.request.api.Endpoint() == Gateway
+	switch status := a.status; {
+	case status == 401:
+		e.Class, e.Login = Config, true
+		if a.unsureLogin() {
+			e.Class = Ambiguous
+		}
+	case e.Code != 0:
+		if status == 400 || status == 403 {
+			e.Class = Config
+		}
+	case status == 400 && gateway && !said.html:
+		e.Class = Config // of the gateway, which has no codes: an unknown field, an invalid value
+	case status == 403, status == 404, status == 410, status/100 == 3:
+		e.Class = Ambiguous
+	case status == 429 && gateway:
+		e.limit = rateLimit
+		e.wait = retryAfter(a.header)
+	}
+}
+
+// unsureLogin tells whether a 401 can mean a token that an authenticator is about to renew, instead of a bad password.
+func (a *answer) unsureLogin() bool {
+	return a.status == 401 && a.endpoint.authenticator
+}
+
+// redact takes credentials out of a text: a proxy's page can repeat what it was sent.
+func (a *answer) redact(text string) string {
+	for _, secret := range a.endpoint.secrets(a.request) {
+		text = strings.ReplaceAll(text, secret, "[redacted]")
+	}
+	return text
+}
+
+// named returns the parameter of the request that a text names first.
+func (r request) named(text string) string {
+	name, at := "", len(text)
+	for param := range r.form {
+		if i := wordIndex(text, param); i >= 0 && i < at {
+			name, at = param, i
+		}
+	}
+	return name
+}

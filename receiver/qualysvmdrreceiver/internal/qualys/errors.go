@@ -1,0 +1,125 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package qualys
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Class says what can be done about an error.
+type Class uint8
+
+// The classes of errors.
+const (
+	// Generic errors can pass: network, maintenance, limits, answers that are cut or cannot be read.
+	Generic Class = iota
+	// Config errors stay until somebody changes something: nothing is to be sent again before.
+	Config
+	// Ambiguous errors can be either: a proxy, maintenance, a wrong address, a retired version.
+	Ambiguous
+)
+
+// String returns the name of the class for messages.
+func (c Class) String() string {
+	switch c {
+	case Config:
+		return "config"
+	case Ambiguous:
+		return "ambiguous"
+	default:
+		return "generic"
+	}
+}
+
+// Error is what went wrong with a request.
+type Error struct {
+	API    API
+	Status int    // of HTTP; 0 if there was no answer
+	Code   int    // of Qualys; 0 if the answer names none
+	Text   string // what the answer says: one line of at most 500 bytes
+	Class  Class
+	// Login tells that the account is meant, not the request: of class Config it stops every API of the endpoint.
+	Login bool
+	// Parameter is the parameter of the request that an answer of 1901-1908 or 1922 names, if it names one that was sent.
+	Parameter string
+	// Err is the cause, if there is one besides the answer: of the network, or in reading.
+	Err error
+
+	said  string // all that the answer says, to look for names in
+	limit limit
+	wait  time.Duration // how long the answer asks to wait; 0 if it names no time
+}
+
+// limit is a limit that an answer says was exceeded.
+type limit uint8
+
+const (
+	noLimit   limit = iota
+	rateLimit       // 1965, HTTP 429 of the gateway
+	callLimit       // 1960
+)
+
+// Error tells the API, the HTTP status, Qualys's code and text, and the cause. It never holds credentials.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(string(e.API))
+	if e.Status != 0 {
+		fmt.Fprintf(&b, ": HTTP %d", e.Status)
+	}
+	if e.Code != 0 {
+		fmt.Fprintf(&b, ": code %d", e.Code)
+	}
+	if e.Text != "" {
+		b.WriteString(": ")
+		b.WriteString(e.Text)
+	}
+	if e.Err != nil {
+		b.WriteString(": ")
+		b.WriteString(e.Err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Names tells whether the answer names a parameter, as a whole word, in its text or its list of items.
+func (e *Error) Names(param string) bool {
+	return wordIndex(e.said, param) >= 0
+}
+
+// wordIndex returns where word stands in text, not as a part of a longer name, or -1.
+func wordIndex(text, word string) int {
+	if word == "" {
+		return -1
+	}
+	for from := 0; ; {
+		i := strings.Index(text[from:], word)
+		if i < 0 {
+			return -1
+		}
+		i += from
+		end := i + len(word)
+		if (i == 0 || !inName(text[i-1])) && (end == len(text) || !inName(text[end])) {
+			return i
+		}
+		from = i + 1
+	}
+}
+
+func inName(c byte) bool {
+	return c == '_' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
+}
+
+// asError makes an error an *Error of an API, unless it is one.
+func asError(api API, status int, err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		return err
+	}
+	return &Error{API: api, Status: status, Err: err}
+}

@@ -1,0 +1,221 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package qualys
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+)
+
+const (
+	guardBuffer = 32 << 10
+	maxNesting  = 64       // of JSON objects and arrays
+	maxString   = 5 << 20  // decoded bytes kept of a string: more than records keep, so that they see that it was longer
+	maxScalar   = 64 << 10 // bytes of a number or a literal
+)
+
+var (
+	errScalar  = errors.New("json: number or literal is too long")
+	errNesting = fmt.Errorf("json: more than %d objects and arrays inside each other", maxNesting)
+)
+
+// guard reads JSON and makes it fit for a strict decoder that holds whole tokens: control characters inside strings, which
+// JSON forbids and Qualys sends now and then, become escapes; what a string has beyond maxString is left out; white space is
+// kept to one character; nesting and numbers have their limits. Everything else is handed on as it is, faults included.
+type guard struct {
+	src      io.Reader
+	limit    int // maxString
+	buf      []byte
+	pos, end int
+	err      error  // what src ended with
+	escaped  []byte // to hand out before anything else
+	repaired int64
+
+	inString bool
+	slash    bool // a backslash came last
+	hex      int  // digits left of \uXXXX
+	kept     int  // bytes of the string that were met
+	full     bool // what comes of the string is left out
+	space    bool // white space came last
+	depth    int
+	scalar   int // bytes of the number or literal
+}
+
+func newGuard(src io.Reader) *guard {
+	return &guard{src: src, limit: maxString, buf: make([]byte, guardBuffer)}
+}
+
+// Read hands on what is fit.
+func (g *guard) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for {
+		if len(g.escaped) > 0 {
+			n := copy(p, g.escaped)
+			g.escaped = g.escaped[n:]
+			return n, nil
+		}
+		if g.pos == g.end {
+			if g.err != nil {
+				return 0, g.err
+			}
+			g.pos = 0
+			g.end, g.err = g.src.Read(g.buf)
+			continue
+		}
+		in := g.buf[g.pos:min(g.end, g.pos+len(p))]
+		n, skip, err := g.scan(in)
+		copy(p, in[:n])
+		g.pos += n + skip
+		if n > 0 {
+			return n, nil
+		}
+		if err != nil {
+			g.err = err
+			g.pos = g.end
+		}
+	}
+}
+
+// scan returns how many bytes of in can be handed on as they are, and how many after them are left out.
+func (g *guard) scan(in []byte) (n, skip int, err error) {
+	for n < len(in) {
+		if g.inString {
+			if g.midway() {
+				n += g.plain(in[n:])
+			}
+			if n == len(in) {
+				break
+			}
+			if !g.inside(in[n]) {
+				return n, 1, nil
+			}
+			n++
+			continue
+		}
+		c := meanings[in[n]]
+		if c == jsonBlank && g.space {
+			return n, 1, nil
+		}
+		g.space = c == jsonBlank
+		if c == jsonScalar {
+			g.scalar++
+			if g.scalar > maxScalar {
+				return n, 0, errScalar
+			}
+			n++
+			continue
+		}
+		g.scalar = 0
+		switch c {
+		case jsonQuote:
+			g.inString, g.full, g.kept = true, false, 0
+		case jsonBegin:
+			g.depth++
+			if g.depth > maxNesting {
+				return n, 0, errNesting
+			}
+		case jsonEnd:
+			g.depth--
+		}
+		n++
+	}
+	return n, 0, nil
+}
+
+// meaning is what a byte between strings stands for.
+type meaning uint8
+
+const (
+	jsonScalar meaning = iota // of a number or literal, or nothing that JSON knows
+	jsonBlank
+	jsonQuote
+	jsonBegin
+	jsonEnd
+	jsonSeparator
+)
+
+var meanings = [256]meaning{
+	' ': jsonBlank, '\t': jsonBlank, '\r': jsonBlank, '\n': jsonBlank, '"': jsonQuote,
+	'{': jsonBegin, '[': jsonBegin, '}': jsonEnd, ']': jsonEnd, ',': jsonSeparator, ':': jsonSeparator,
+}
+
+// midway tells whether any byte of a string can come next.
+func (g *guard) midway() bool { return !g.slash && g.hex == 0 && !g.full }
+
+// plain returns how many bytes p begins with that mean nothing but themselves, as far as the string has room.
+func (g *guard) plain(p []byte) int {
+	p = p[:min(len(p), max(g.limit-g.kept, 0))]
+	n := 0
+	for ; n+8 <= len(p); n += 8 {
+		if special := specials(binary.LittleEndian.Uint64(p[n:])); special != 0 {
+			n += bits.TrailingZeros64(special) / 8
+			g.kept += n
+			return n
+		}
+	}
+	for n < len(p) && p[n] >= ' ' && p[n] != '"' && p[n] != '\\' {
+		n++
+	}
+	g.kept += n
+	return n
+}
+
+// specials has the high bit set of the first byte of x that is a control character, a quotation mark or a backslash; bits
+// above it can be wrong.
+func specials(x uint64) uint64 {
+	const (
+		each = 0x0101010101010101
+		high = 0x80 * each
+	)
+	marks := x ^ '"'*each
+	slashes := x ^ '\\'*each
+	return ((x-' '*each)&^x | (marks-each)&^marks | (slashes-each)&^slashes) & high
+}
+
+// inside looks at a byte of a string.
+func (g *guard) inside(c byte) (keep bool) {
+	if g.slash {
+		g.slash = false
+		if c < ' ' {
+			return g.escape("u%04x", c)
+		}
+		if c == 'u' {
+			g.hex = 4
+		}
+		return !g.full
+	}
+	if g.hex > 0 && inName(c) {
+		g.hex--
+		return !g.full
+	}
+	g.hex = 0
+	if c == '"' {
+		g.inString = false
+		return true
+	}
+	// A string is cut before a character, never inside one.
+	if g.kept >= g.limit && c&0xC0 != 0x80 {
+		g.full = true
+	}
+	g.kept++
+	g.slash = c == '\\'
+	if c < ' ' {
+		return g.escape(`\u%04x`, c)
+	}
+	return !g.full
+}
+
+// escape hands out an escape in place of a control character.
+func (g *guard) escape(format string, c byte) (keep bool) {
+	if !g.full {
+		g.repaired++
+		g.escaped = fmt.Appendf(g.escaped[:0], format, c)
+	}
+	return false
+}

@@ -1,0 +1,88 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package qualys
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Observer is told what a client does, for metrics and messages. Its methods are called from several goroutines and must not
+// block.
+type Observer interface {
+	// Answered is called once for every request that was sent, when its answer has ended; outcome is one of the Outcome
+	// constants. took is the time spent waiting for the server, from sending on; time in which the reader was busy elsewhere
+	// is not in it.
+	Answered(api API, outcome string, took time.Duration)
+	// Received is called with the bytes that came over the network, before inflating: every now and then, and at the end of
+	// an answer.
+	Received(api API, bytes int64)
+	// Limit is called with the calls that remain in the window, whenever Qualys says.
+	Limit(api API, remaining int64)
+	// Waiting is called before the client waits for a limit; reason is one of the Wait constants.
+	Waiting(api API, reason string, d time.Duration)
+	// Waited is called after each such wait with the time it took: less than announced if the context has ended.
+	Waited(api API, reason string, d time.Duration)
+}
+
+// How a request ended.
+const (
+	OutcomeOK         = "ok"         // the answer was read to its end
+	OutcomeLimited    = "limited"    // Qualys asks to wait: 1960, 1965, HTTP 429
+	OutcomeNewToken   = "new_token"  // the token had expired; the call is repeated with a new one
+	OutcomeConfig     = "config"     // an error of class Config
+	OutcomeAmbiguous  = "ambiguous"  // an error of class Ambiguous
+	OutcomeFailed     = "failed"     // any other error
+	OutcomeIncomplete = "incomplete" // closed before the answer was read to its end
+	OutcomeCancelled  = "cancelled"  // the context of the request has ended
+)
+
+// Why the client waits.
+const (
+	WaitRateLimit   = "rate_limit"         // Qualys names the time: X-RateLimit-ToWait-Sec, 1965, Retry-After
+	WaitReserve     = "rate_limit_reserve" // fewer calls remain than are left to others
+	WaitConcurrency = "concurrency_limit"  // another call is running: 1960
+)
+
+// noObserver is for those who do not want to know.
+type noObserver struct{}
+
+// Answered does nothing.
+func (noObserver) Answered(API, string, time.Duration) {}
+
+// Received does nothing.
+func (noObserver) Received(API, int64) {}
+
+// Limit does nothing.
+func (noObserver) Limit(API, int64) {}
+
+// Waiting does nothing.
+func (noObserver) Waiting(API, string, time.Duration) {}
+
+// Waited does nothing.
+func (noObserver) Waited(API, string, time.Duration) {}
+
+// outcomeOf is the outcome of a request with the context ctx that ended with err.
+func outcomeOf(ctx context.Context, err error) string {
+	var e *Error
+	var timeout *TimeoutError
+	switch {
+	case errors.As(err, &timeout):
+		return OutcomeFailed
+	case ctx.Err() != nil:
+		return OutcomeCancelled
+	case errors.Is(err, errTokenRejected):
+		return OutcomeNewToken
+	case !errors.As(err, &e):
+		return OutcomeFailed
+	case e.limit != noLimit:
+		return OutcomeLimited
+	case e.Class == Config:
+		return OutcomeConfig
+	case e.Class == Ambiguous:
+		return OutcomeAmbiguous
+	}
+	return OutcomeFailed
+}

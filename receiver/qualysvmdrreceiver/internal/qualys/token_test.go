@@ -1,0 +1,214 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package qualys
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func jwt(payload string) string {
+	return "eyJhbGciOiJIUzUxMiJ9." + base64.RawURLEncoding.EncodeToString([]byte(payload)) + ".c2lnbmF0dXJl"
+}
+
+// bubbleStart is when time begins in a bubble.
+var bubbleStart = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func TestTokensAreRenewedInTime(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		token   string
+		renewed time.Duration
+	}{
+		{name: "tells an hour", token: jwt(fmt.Sprintf(`{"exp":%d}`, bubbleStart.Add(time.Hour).Unix())), renewed: 59 * time.Minute},
+		{name: "tells a minute", token: jwt(fmt.Sprintf(`{"exp":%d.5}`, bubbleStart.Add(time.Minute).Unix())), renewed: 54 * time.Second},
+		{name: "tells nothing", token: jwt(`{}`), renewed: 239 * time.Minute},
+		{name: "no payload", token: "opaque", renewed: 239 * time.Minute},
+		{name: "payload is not JSON", token: jwt("{"), renewed: 239 * time.Minute},
+		{name: "payload is not text", token: "a.=.b", renewed: 239 * time.Minute},
+		{name: "expired by our clock", token: jwt(`{"exp":1}`), renewed: 239 * time.Minute},
+		{name: "far away", token: jwt(`{"exp":1e300}`), renewed: maxWait - time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			handler := func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/auth" {
+					respond(201, " "+tt.token+"\n")(w, r)
+					return
+				}
+				respond(204, "")(w, r)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				f, c, _ := start(t, handler)
+				ask := func() {
+					_, err := readAssets(t.Context(), c, AssetQuery{})
+					require.NoError(t, err)
+				}
+				ask()
+				pass(tt.renewed - time.Second)
+				ask()
+				assert.Len(t, f.received(), 3, "one login, two calls")
+				pass(time.Second)
+				ask()
+				assert.Len(t, f.received(), 5)
+				login := f.received()[0]
+				assert.Equal(t, "gateway.test", login.host)
+				assert.Equal(t, url.Values{"username": {username}, "password": {password}, "token": {"true"}}, login.form)
+				assert.Empty(t, login.header.Get("Authorization"))
+				assert.Equal(t, "Bearer "+tt.token, f.received()[1].header.Get("Authorization"))
+			})
+		})
+	}
+}
+
+func TestARejectedTokenIsReplacedOnce(t *testing.T) {
+	expired := respond(401, `{"status":401,"error":"Unauthorized","message":"JWT expired"}`)
+	for _, tt := range []struct {
+		name     string
+		answers  []http.HandlerFunc
+		paths    string
+		outcomes string
+		err      string
+	}{
+		{
+			name:     "accepted then",
+			answers:  []http.HandlerFunc{respond(201, "token-1"), expired, respond(200, "token-2"), respond(204, "")},
+			paths:    "/auth asset /auth asset",
+			outcomes: "auth ok, assets new_token, auth ok, assets ok",
+		},
+		{
+			name:     "rejected again",
+			answers:  []http.HandlerFunc{respond(201, "token-1"), expired, respond(201, "token-2"), expired},
+			paths:    "/auth asset /auth asset",
+			outcomes: "auth ok, assets new_token, auth ok, assets config",
+			err:      "assets: HTTP 401: Unauthorized: JWT expired",
+		},
+		{
+			name:     "login refused",
+			answers:  []http.HandlerFunc{respond(201, "token-1"), expired, respond(401, "")},
+			paths:    "/auth asset /auth",
+			outcomes: "auth ok, assets new_token, auth config",
+			err:      "auth: HTTP 401: empty answer",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, c, o := start(t, answers(tt.answers...))
+				_, err := readAssets(t.Context(), c, AssetQuery{})
+				assert.Equal(t, tt.paths, strings.ReplaceAll(strings.Join(f.paths(), " "), "/rest/2.0/search/am/", ""))
+				assert.Equal(t, tt.outcomes, strings.Join(o.outcomes, ", "))
+				if tt.err == "" {
+					require.NoError(t, err)
+					assert.Equal(t, "Bearer token-2", f.received()[3].header.Get("Authorization"))
+					return
+				}
+				e := requireError(t, err)
+				assert.Equal(t, tt.err, e.Error())
+				assert.Equal(t, Config, e.Class)
+				assert.True(t, e.Login)
+				sent := len(f.received())
+				_, again := readAssets(t.Context(), c, AssetQuery{})
+				assert.Same(t, err, again)
+				assert.Len(t, f.received(), sent)
+			})
+		})
+	}
+}
+
+func TestAnswersThatAreNoTokens(t *testing.T) {
+	for _, tt := range []struct {
+		name, body, message string
+		status              int
+		class               Class
+		login               bool
+	}{
+		{name: "HTML", status: 200, body: "<html><title>Welcome</title></html>", message: "HTML page: Welcome: answer is not a token"},
+		{name: "empty", status: 201, body: " \n", message: "empty answer"},
+		{name: "two words", status: 201, body: "no token"},
+		{name: "JSON", status: 201, body: `{"token":"x"}`},
+		{name: "too long", status: 201, body: strings.Repeat("x", maxToken+1)},
+		{name: "bad login", status: 401, body: `{"error":"Unauthorized"}`, class: Config, login: true, message: "auth: HTTP 401: Unauthorized"},
+		{name: "wrong address", status: 404, class: Ambiguous},
+		{name: "account locked, by Qualys's code", status: 409, body: simpleReturn(2002, "inactive"), class: Config, login: true},
+		{name: "down", status: 503},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, c, _ := start(t, respond(tt.status, tt.body))
+				_, err := readAssets(t.Context(), c, AssetQuery{})
+				e := requireError(t, err)
+				assert.Equal(t, Auth, e.API)
+				assert.Equal(t, tt.class.String(), e.Class.String())
+				assert.Equal(t, tt.login, e.Login)
+				assert.Contains(t, e.Error(), tt.message)
+				assert.NotContains(t, e.Error(), password)
+				assert.Equal(t, []string{"/auth"}, f.paths())
+			})
+		})
+	}
+}
+
+func TestTokensAreShared(t *testing.T) {
+	logins := 0
+	tk := newTokens(func(context.Context) (string, error) {
+		logins++
+		return fmt.Sprintf("token-%d", logins), nil
+	})
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			token, err := tk.get(t.Context())
+			assert.NoError(t, err)
+			assert.Equal(t, "token-1", token)
+		})
+	}
+	all.Wait()
+
+	tk.drop(t.Context(), "token-0")
+	token, err := tk.get(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, "token-1", token, "another one was rejected")
+	tk.drop(t.Context(), "token-1")
+	token, err = tk.get(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, "token-2", token)
+
+	tk.turn <- struct{}{} // somebody logs in for ever
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = tk.get(ended)
+	require.ErrorIs(t, err, context.Canceled)
+	tk.drop(ended, "token-2")
+}
+
+// An authenticator adds its own credentials; ours would replace them.
+func TestAuthenticatorsAreLeftAlone(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if r.Host == "gateway.test" {
+			respond(204, "")(w, r)
+			return
+		}
+		good(w, r)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		f, c, _ := start(t, handler, withAuthenticator)
+		require.NoError(t, detections(t.Context(), c))
+		_, err := readAssets(t.Context(), c, AssetQuery{})
+		require.NoError(t, err)
+		require.Len(t, f.received(), 2, "no login of ours")
+		for _, call := range f.received() {
+			assert.Empty(t, call.header.Get("Authorization"))
+		}
+	})
+}
