@@ -1,0 +1,186 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package records
+
+import (
+	"encoding/hex"
+	"math"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+)
+
+// builder is what the builders of all datasets do alike: it gathers records in Outputs.
+type builder struct {
+	settings  Settings
+	blocks    blocks
+	hasher    hasher
+	collected pcommon.Timestamp
+	keep      func(*Item) bool
+
+	item    Item // of the record in work
+	json    []byte
+	current Output
+	ready   []Output // closed before they were taken
+	records plog.LogRecordSlice
+	open    bool // whether current has the resource of the next record
+}
+
+func newBuilder(settings Settings) builder {
+	if settings.MaxRecords <= 0 {
+		settings.MaxRecords = math.MaxInt
+	}
+	if settings.MaxBytes <= 0 {
+		settings.MaxBytes = math.MaxInt
+	}
+	return builder{settings: settings, current: Output{Logs: plog.NewLogs()}}
+}
+
+// begin sets what the following records have in common.
+func (b *builder) begin(collected time.Time, keep func(*Item) bool) {
+	b.collected = pcommon.NewTimestampFromTime(collected)
+	b.keep = keep
+	b.open = false
+}
+
+// wanted tells whether the record in work is to be made.
+func (b *builder) wanted() bool { return b.keep == nil || b.keep(&b.item) }
+
+// fits tells whether the record in work may join the current Output.
+func (b *builder) fits() bool {
+	n := len(b.current.Items)
+	return n == 0 || n < b.settings.MaxRecords && b.current.Bytes+int(b.item.Bytes) <= b.settings.MaxBytes
+}
+
+// Full tells whether Take should be called before more is read. One Output is full at the most if that is obeyed after
+// each method that reads.
+func (b *builder) Full() bool {
+	n := len(b.current.Items)
+	return len(b.ready) > 0 || n > 0 && (n >= b.settings.MaxRecords || b.current.Bytes >= b.settings.MaxBytes)
+}
+
+// take returns the oldest Output.
+func (b *builder) take() Output {
+	if len(b.ready) == 0 {
+		b.finish()
+	}
+	out := b.ready[0]
+	b.ready = slices.Delete(b.ready, 0, 1)
+	return out
+}
+
+// finish closes the current Output and begins a fresh one.
+func (b *builder) finish() {
+	b.ready = append(b.ready, b.current)
+	b.current = Output{Logs: plog.NewLogs(), Items: make([]Item, 0, len(b.current.Items))}
+	b.records = plog.LogRecordSlice{}
+	b.open = false
+}
+
+// resource begins a resource for the next records and returns its attributes.
+func (b *builder) resource() pcommon.Map {
+	rl := b.current.Logs.ResourceLogs().AppendEmpty()
+	sl := rl.ScopeLogs().AppendEmpty()
+	sl.Scope().SetName(b.settings.ScopeName)
+	sl.Scope().SetVersion(b.settings.ScopeVersion)
+	b.records = sl.LogRecords()
+	b.open = true
+	return rl.Resource().Attributes()
+}
+
+// record adds a record for the item in work, with what all records have: a body is still missing. Room is made for extra more
+// attributes.
+func (b *builder) record(dataset *dataset, extra int) plog.LogRecord {
+	lr := b.records.AppendEmpty()
+	lr.SetObservedTimestamp(b.collected)
+	lr.SetTimestamp(b.collected)
+	lr.SetEventName(dataset.event)
+	attrs := lr.Attributes()
+	attrs.EnsureCapacity(2 + extra)
+	attrs.PutStr(attrLogType, dataset.logType)
+	attrs.PutStr(attrUID, b.uid())
+	b.current.Items = append(b.current.Items, b.item)
+	b.current.Bytes += int(b.item.Bytes)
+	return lr
+}
+
+// uid is the same for records that say the same of the same.
+func (b *builder) uid() string {
+	var raw, text [32]byte
+	for i := range 8 {
+		raw[i] = byte(b.item.Identity >> (56 - 8*i))
+		raw[8+i] = byte(b.item.Values >> (56 - 8*i))
+	}
+	hex.Encode(text[:], raw[:16])
+	return b.blocks.cut(text[:])
+}
+
+// body makes the map that is the first of nodes the body of a record. As JSON, write has made it.
+func (b *builder) body(lr plog.LogRecord, nodes []node, text []byte) {
+	if b.settings.JSON {
+		lr.Body().SetStr(b.blocks.cut(b.json))
+		return
+	}
+	putMap(lr.Body().SetEmptyMap(), nodes, b.blocks.cut(text))
+}
+
+// write makes the JSON of the record in work, if that is what bodies are, and notes its size.
+func (b *builder) write(nodes []node, text []byte) {
+	if b.settings.JSON {
+		b.json = appendValue(b.buffer(), nodes, text)
+		b.item.Bytes = int32(len(b.json))
+	}
+}
+
+// buffer returns an empty buffer for JSON.
+func (b *builder) buffer() []byte {
+	if cap(b.json) > retained {
+		return nil
+	}
+	return b.json[:0]
+}
+
+// nameCut names the values that were cut in an attribute of the record.
+func nameCut(lr plog.LogRecord, paths []string) {
+	if len(paths) == 0 {
+		return
+	}
+	s := lr.Attributes().PutEmptySlice(attrTruncated)
+	s.EnsureCapacity(len(paths))
+	for _, path := range paths {
+		s.AppendEmpty().SetStr(path)
+	}
+}
+
+// cutPaths appends the paths of the values among siblings that were cut, each path once.
+func cutPaths(paths []string, nodes []node, parent string) []string {
+	for i := 0; i < len(nodes); i += int(nodes[i].size) {
+		n := &nodes[i]
+		path := n.key.text
+		if parent != "" {
+			path = parent + "." + path
+		}
+		switch {
+		case n.cut:
+			paths = appendNew(paths, path)
+		case n.kind == list:
+			// The entries have the list's path.
+			paths = cutPaths(paths, nodes[i+1:i+int(n.size)], parent)
+		case n.kind == object:
+			paths = cutPaths(paths, nodes[i+1:i+int(n.size)], path)
+		}
+	}
+	return paths
+}
+
+func appendNew(list []string, s string) []string {
+	for _, have := range list {
+		if have == s {
+			return list
+		}
+	}
+	return append(list, s)
+}

@@ -1,0 +1,26 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package records
+
+// dataset is how the records of a dataset are called.
+type dataset struct {
+	logType, event string
+}
+
+var (
+	vulnerabilityLogs = dataset{logType: "vulnerabilityLogs", event: "qualys.vmdr.detection"}
+	knowledgeBaseLogs = dataset{logType: "knowledgeBaseLogs", event: "qualys.vmdr.knowledge_base"}
+	assetInventory    = dataset{logType: "assetInventory", event: "qualys.vmdr.asset"}
+)
+
+// The attributes of records.
+const (
+	attrAssetID         = "qualys.asset.id"
+	attrDetectionID     = "qualys.detection.id"
+	attrDetectionStatus = "qualys.detection.status"
+	attrLogType         = "LogType"
+	attrQID             = "qualys.qid"
+	attrTruncated       = "qualys.truncated"
+	attrUID             = "log.record.uid"
+)

@@ -1,0 +1,262 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package records
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/xmlstream"
+)
+
+// Detections builds the records of host detections. Elements of a host are expected before its detections, as Qualys
+// sends them. Those that come later are added to the end of the bodies that can still be reached: of the host's further records,
+// and of those in the current Output.
+type Detections struct {
+	builder
+	host     host
+	tape     tape
+	at       places // in the tape
+	name     *name
+	required []required
+
+	// stale is how many of the host's records in the current Output lack elements that came later.
+	stale int
+	// parts are what the bodies of the host's records in the current Output consist of.
+	parts []part
+}
+
+// part is where in the JSON of a body the detection is, and how many bytes of a body are the host's.
+type part struct {
+	from, to int
+	host     int
+}
+
+// NewDetections returns a builder of detections' records.
+func NewDetections(settings Settings) *Detections {
+	n := newNames(elementRoles)
+	return &Detections{
+		builder: newBuilder(settings),
+		host:    newHost(),
+		tape:    newTape(n),
+		name:    &name{text: "DETECTION", key: n.detection, root: true},
+		required: requirements(n,
+			[]string{"Qid", "Type", "Severity", "Ssl", "Results", "Status", "LastFoundDateTime"},
+			map[string]kind{"Qid": integer, "Severity": integer, "Ssl": integer}),
+	}
+}
+
+// Begin says when what follows was collected, by the server's clock, and ends the host that was being read. Keep is called
+// for every detection that has been read whole; if it returns false, no record is made of it. The Item is valid during
+// the call, Bytes is not known yet. Without keep all records are made.
+func (d *Detections) Begin(collected time.Time, keep func(*Item) bool) {
+	d.refresh()
+	d.host.reset()
+	d.begin(collected, keep)
+}
+
+// BeginHost begins a host.
+func (d *Detections) BeginHost() {
+	d.refresh()
+	d.host.reset()
+	d.open = false
+}
+
+// Host returns the ID of the host that is being read, 0: there is none, or its ID is not known yet.
+func (d *Detections) Host() uint64 { return d.host.id }
+
+// HostElement reads the element of the host that x stands at, through its end. Errors of x are returned wrapped;
+// ErrTooLarge says that the host's elements are more than a record may hold.
+func (d *Detections) HostElement(x *xmlstream.Reader) error {
+	repaired, cuts := x.Repaired(), d.host.tape.cuts
+	if err := d.host.read(x); err != nil {
+		return err
+	}
+	d.current.Repaired += x.Repaired() - repaired
+	d.current.Truncated += d.host.tape.cuts - cuts
+	if d.host.detected {
+		d.current.Late++
+		if d.open {
+			d.stale = d.records.Len()
+		}
+	}
+	return nil
+}
+
+// Detection reads the detection that x stands at, through its end, and makes a record of it. Errors are as those of
+// HostElement; nothing is kept of a detection with an error.
+func (d *Detections) Detection(x *xmlstream.Reader) error {
+	repaired := x.Repaired()
+	t := &d.tape
+	t.reset(maxRecord - d.host.tape.size())
+	if err := t.root(x, t.push(t.names.detection, object), d.name); err != nil {
+		return fmt.Errorf("detection: %w", err)
+	}
+	d.host.prepare(&d.builder)
+	d.at.find(t.nodes, 1, len(t.nodes))
+	d.identify()
+	if !d.wanted() {
+		return nil
+	}
+	t.complete(d.required, &d.at)
+	this := part{host: d.host.bytes}
+	if d.settings.JSON {
+		d.json = append(d.buffer(), d.host.prefix...)
+		this.from = len(d.json)
+		d.json = appendValue(d.json, t.nodes, t.text)
+		this.to = len(d.json)
+		d.json = append(d.json, d.host.suffix...)
+		d.item.Bytes = int32(len(d.json))
+	}
+	if !d.fits() {
+		d.refresh()
+		d.finish()
+	}
+	if !d.open {
+		d.parts = d.parts[:0]
+		d.describe(d.resource(), &d.host.machine)
+	}
+	lr := d.record(&vulnerabilityLogs, 4)
+	d.mark(lr)
+	d.parts = append(d.parts, this)
+	if d.settings.JSON {
+		lr.Body().SetStr(d.blocks.cut(d.json))
+	} else {
+		m := lr.Body().SetEmptyMap()
+		d.host.body.CopyTo(m)
+		v, _ := m.Get(t.names.detection.text)
+		putMap(v.SetEmptyMap(), t.nodes, d.blocks.cut(t.text))
+	}
+	if t.cuts > 0 || len(d.host.cut) > 0 {
+		nameCut(lr, cutPaths(slices.Clone(d.host.cut), t.nodes, ""))
+	}
+	d.current.Truncated += t.cuts
+	d.current.Repaired += x.Repaired() - repaired
+	return nil
+}
+
+// identify fills in the item.
+func (d *Detections) identify() {
+	t := &d.tape
+	values, size := d.hasher.values(t.nodes, t.text)
+	for _, r := range d.required {
+		if d.at[r.role] == 0 {
+			size += len(r.key.text)
+		}
+	}
+	d.item = Item{
+		Host:      d.host.id,
+		Values:    values,
+		Bytes:     int32(d.host.bytes + size),
+		Status:    status(d.textOf(roleStatus)),
+		Updated:   d.timeOf(roleLastUpdate),
+		Processed: d.timeOf(roleLastProcessed),
+		Scanned:   d.host.scanned,
+	}
+	if d.item.Updated == 0 {
+		d.item.Updated = d.timeOf(roleLastFound)
+	}
+	if id, ok := intOf(t.nodes, d.at[roleUniqueVulnID]); ok && id > 0 {
+		d.item.Identity = uint64(id)
+	} else {
+		d.item.Identity = d.hasher.identity(d.host.id, t.nodes, t.text, &d.at)
+	}
+	if qid, ok := intOf(t.nodes, d.at[roleQID]); ok && qid > 0 && qid <= math.MaxUint32 {
+		d.item.QID = uint32(qid)
+	}
+}
+
+func (d *Detections) textOf(r role) []byte { return textOf(d.tape.nodes, d.at[r], d.tape.text) }
+
+// timeOf returns the time with that role, 0: it is not known.
+func (d *Detections) timeOf(r role) int64 {
+	s, ok := parseTime(d.textOf(r))
+	if !ok {
+		return 0
+	}
+	return s
+}
+
+// fixed is the status of a detection that is no longer there.
+const fixed = "Fixed"
+
+// status returns text as a string, without allocating for those that Qualys has.
+func status(text []byte) string {
+	for _, s := range [...]string{"Active", "New", fixed, "Re-Opened"} {
+		if s == string(text) {
+			return s
+		}
+	}
+	return string(text)
+}
+
+// severities are Qualys' levels of severity, from 1 on.
+var severities = [...]struct {
+	number plog.SeverityNumber
+	text   string
+}{
+	1: {plog.SeverityNumberInfo, "Minimal"},
+	2: {plog.SeverityNumberInfo2, "Medium"},
+	3: {plog.SeverityNumberWarn, "Serious"},
+	4: {plog.SeverityNumberError, "Critical"},
+	5: {plog.SeverityNumberFatal, "Urgent"},
+}
+
+// mark sets the time, the severity and the attributes of the record in work.
+func (d *Detections) mark(lr plog.LogRecord) {
+	nodes := d.tape.nodes
+	found := roleLastFound
+	if d.item.Status == fixed {
+		found = roleLastFixed
+		lr.SetSeverityNumber(plog.SeverityNumberInfo)
+	}
+	if s := d.timeOf(found); s != 0 && !d.settings.Collected {
+		lr.SetTimestamp(pcommon.Timestamp(s * int64(time.Second)))
+	}
+	if level, ok := intOf(nodes, d.at[roleSeverity]); ok && level > 0 && int(level) < len(severities) {
+		lr.SetSeverityText(severities[level].text)
+		if d.item.Status != fixed {
+			lr.SetSeverityNumber(severities[level].number)
+		}
+	}
+	attrs := lr.Attributes()
+	if d.host.hasAssetID {
+		attrs.PutInt(attrAssetID, d.host.assetID)
+	}
+	if id, ok := intOf(nodes, d.at[roleUniqueVulnID]); ok {
+		attrs.PutInt(attrDetectionID, id)
+	}
+	if d.item.Status != "" {
+		attrs.PutStr(attrDetectionStatus, d.item.Status)
+	}
+	if qid, ok := intOf(nodes, d.at[roleQID]); ok {
+		attrs.PutInt(attrQID, qid)
+	}
+}
+
+// EndHost ends the host.
+func (d *Detections) EndHost() error {
+	d.refresh()
+	if d.host.id != 0 {
+		d.current.HostDone = d.host.id
+	}
+	d.current.Hosts++
+	d.host.reset()
+	d.open = false
+	return nil
+}
+
+// Take returns the oldest Output, which goes over to the caller. The builder goes on with a fresh one, also within a
+// host. Only the last Output after the last record is not full.
+func (d *Detections) Take() Output {
+	if len(d.ready) == 0 {
+		d.refresh()
+	}
+	return d.take()
+}

@@ -1,0 +1,41 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package records makes log records of what the Qualys client reads: one for
+// each detection, KnowledgeBase entry and asset.
+//
+// There is a builder for each dataset: [Detections], [KnowledgeBase] and
+// [Assets]. All three work the same way. Begin says when what follows was
+// collected and which records are wanted; the other methods read one element
+// or object each from where the client's reader stands; Take hands out the
+// [Output] that has been gathered, and Full says when to do so. What could not
+// be read whole leaves no trace: after an error the Output holds every record
+// that was complete before.
+//
+// # Names
+//
+// The keys of records from XML follow from the names of the elements by rule,
+// so that elements that are not known today arrive too. Where the rules meet
+// each other:
+//
+//   - Two elements or attributes of one element that come to the same key
+//     become one list, in the order of the source.
+//   - The list beside a list whose entries have an attribute is as long as that
+//     list: an entry without the attribute has "" there.
+//   - Text between elements becomes the key Text.
+//   - The attributes of DETECTION and VULN themselves, which have nothing beside
+//     them, become keys inside of them.
+//   - An element of a host or an entry that would take a key which the record
+//     itself uses (LogType, and Detection in a host) gets Qualys before its key.
+//   - A whole number of an asset that does not fit into 64 bits, signed, is a
+//     string of its digits in a map, and the number as it was sent in JSON.
+//   - A name that an asset's object has twice becomes a list, too.
+//
+// # Way of the data
+//
+// A record is read into a tape, a flat list of nodes over one buffer of text,
+// both reused. Only when it is whole, hashed and wanted, its text is copied once
+// into a shared block, from which all strings of the record are cut.
+//
+// A builder is not safe for concurrent use.
+package records

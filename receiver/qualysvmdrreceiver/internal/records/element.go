@@ -1,0 +1,212 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package records
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/xmlstream"
+)
+
+// element reads the element that x stands at, a child of parent, through its end. It adds the value and those of its
+// attributes beside it.
+func (t *tape) element(x *xmlstream.Reader, parent *name) error {
+	n := t.names.element(x.Name())
+	k := n.keyIn(parent)
+	first := len(t.attrs)
+	if x.Attrs() > 0 {
+		byName := parent.byName && !n.wrapper
+		if byName {
+			k = t.ownName(x, k)
+		}
+		if err := t.attributes(x, n, k, byName); err != nil {
+			return err
+		}
+	}
+	at := t.push(k, null)
+	if err := t.content(x, at, n, parent); err != nil {
+		return err
+	}
+	if len(t.attrs) > first {
+		// A wrapper that has disappeared is no entry of its list: its attributes stand alone.
+		beside := !n.wrapper || t.nodes[at].kind != list
+		for i := first; i < len(t.attrs); i++ {
+			t.attrs[i].attr = beside
+		}
+		t.nodes = append(t.nodes, t.attrs[first:]...)
+		t.attrs = t.attrs[:first]
+	}
+	return nil
+}
+
+// root reads the element that x stands at, which is the record itself, into the map at: its children, and before them its
+// attributes.
+func (t *tape) root(x *xmlstream.Reader, at int, n *name) error {
+	if x.Attrs() > 0 {
+		if err := t.attributes(x, n, n.key, false); err != nil {
+			return err
+		}
+		t.nodes = append(t.nodes, t.attrs...)
+		t.attrs = t.attrs[:0]
+	}
+	return t.content(x, at, n, n)
+}
+
+// content reads what is inside of an element, through its end, and makes the node at of it.
+func (t *tape) content(x *xmlstream.Reader, at int, n, parent *name) error {
+	children := len(t.nodes) - at - 1
+	v := t.begin()
+	for {
+		kind, err := x.Next()
+		if err != nil {
+			return err
+		}
+		switch kind {
+		case xmlstream.Text:
+			t.add(&v, x.Text(), x.CDATA())
+		case xmlstream.StartElement:
+			t.between(v)
+			children++
+			from := len(t.nodes)
+			if err := t.element(x, n); err != nil {
+				return err
+			}
+			if n.body {
+				t.reserve(from, false)
+			}
+			v = t.begin()
+		case xmlstream.EndElement:
+			if children == 0 && !n.root {
+				t.leaf(at, v, n, parent)
+				return nil
+			}
+			t.between(v)
+			return t.end(at, n)
+		}
+		if t.size() > t.limit {
+			return ErrTooLarge
+		}
+	}
+}
+
+// between keeps text that stands between elements, if there is any.
+func (t *tape) between(v value) {
+	t.text = t.text[:v.keep]
+	if v.keep > v.from {
+		at := t.push(t.names.mixed, str)
+		t.nodes[at].off, t.nodes[at].len, t.nodes[at].cut = uint32(v.from), uint32(v.keep-v.from), v.cut
+	}
+}
+
+// leaf makes the node at the value of an element without children.
+func (t *tape) leaf(at int, v value, n, parent *name) {
+	to := &t.nodes[at]
+	to.repeats = n.repeats
+	text := t.text[v.from:v.keep]
+	switch {
+	case len(text) > 0:
+	case n.wrapper:
+		to.key, to.kind = n.emptyKey, list
+		return
+	case n.isMap:
+		to.kind = object
+		return
+	}
+	if t.numeric(to, text, n.value, parent) {
+		t.text = t.text[:v.from]
+		return
+	}
+	t.text = t.text[:v.keep]
+	to.kind = str
+	to.off, to.len, to.cut = uint32(v.from), uint32(len(text)), v.cut
+}
+
+// numeric makes n a number, if the text is to be one and is.
+func (t *tape) numeric(n *node, text []byte, value valueType, parent *name) bool {
+	switch {
+	case value == intValue, value == hostIntValue && parent.host:
+		i, ok := parseInt(text)
+		if ok {
+			n.kind, n.num = integer, i
+		}
+		return ok
+	case value == cvssDoubleValue && parent.cvss:
+		f, ok := parseDouble(text)
+		if ok {
+			n.kind, n.num = double, int64(math.Float64bits(f))
+		}
+		return ok
+	}
+	return false
+}
+
+// end makes the node at the value of an element whose children have been read.
+func (t *tape) end(at int, n *name) error {
+	if n.wrapper && t.uniform(at+1) {
+		// The children become one list, which takes the place of the wrapper.
+		t.nodes[at+1].repeats = true
+		if _, err := t.unite(at + 1); err != nil {
+			return err
+		}
+		copy(t.nodes[at:], t.nodes[at+1:])
+		t.nodes = t.nodes[:len(t.nodes)-1]
+		return nil
+	}
+	t.nodes[at].repeats = n.repeats
+	return t.close(at)
+}
+
+// uniform tells whether the siblings from index from to the end have one key, apart from attributes.
+func (t *tape) uniform(from int) bool {
+	for i := from; i < len(t.nodes); i += int(t.nodes[i].size) {
+		if !t.nodes[i].attr && t.nodes[i].key != t.nodes[from].key {
+			return false
+		}
+	}
+	return true
+}
+
+// attributes notes the attributes of the element that x stands at, except the one that gave it its key.
+func (t *tape) attributes(x *xmlstream.Reader, n *name, k *key, byName bool) error {
+	for i := range x.Attrs() {
+		attr, text := x.Attr(i)
+		if byName && string(attr) == "name" && len(text) > 0 {
+			continue
+		}
+		a := t.names.attribute(n, k, attr)
+		to := node{key: a.key, kind: str, size: 1}
+		if !t.numeric(&to, text, a.value, n) {
+			to.off, to.len = uint32(len(t.text)), uint32(len(text))
+			t.text = append(t.text, text...)
+		}
+		t.attrs = append(t.attrs, to)
+	}
+	if t.size()+nodeSize*len(t.attrs) > t.limit {
+		return fmt.Errorf("attributes: %w", ErrTooLarge)
+	}
+	return nil
+}
+
+// ownName returns the key that an element gives itself by its attribute name, else k.
+func (t *tape) ownName(x *xmlstream.Reader, k *key) *key {
+	for i := range x.Attrs() {
+		if attr, text := x.Attr(i); string(attr) == "name" && len(text) > 0 {
+			return t.names.keyOf(text)
+		}
+	}
+	return k
+}
+
+// reserve gives the siblings from index from to the end other keys than those that the record itself uses.
+func (t *tape) reserve(from int, host bool) {
+	for i := from; i < len(t.nodes); i += int(t.nodes[i].size) {
+		switch k := t.nodes[i].key; {
+		case k == t.names.logType:
+			t.nodes[i].key = t.names.qualysLogType
+		case host && k == t.names.detection:
+			t.nodes[i].key = t.names.qualysDetection
+		}
+	}
+}

@@ -1,0 +1,104 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package records
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func uidOf(t *testing.T, out Output) string {
+	t.Helper()
+	v, _ := onlyRecord(t, out).Attributes().Get(attrUID)
+	return v.Str()
+}
+
+func TestUIDIsThatOfWhatTheRecordSays(t *testing.T) {
+	const detection = "<DETECTION><UNIQUE_VULN_ID>6</UNIQUE_VULN_ID><QID>8</QID><RESULTS>text</RESULTS><QDS severity='LOW'>3</QDS></DETECTION>"
+	one := uidOf(t, detectionsOf(t, testSettings(), oneHost("<OS>o</OS>"+detection)))
+	same := map[string]string{
+		"another scan of the host": oneHost("<OS>p</OS><LAST_SCAN_DATETIME>2026-11-01</LAST_SCAN_DATETIME>" + detection),
+		"pretty":                   oneHost("<DETECTION>\n <UNIQUE_VULN_ID>\n6 </UNIQUE_VULN_ID>\n <QID><![CDATA[8]]></QID><RESULTS> text\n</RESULTS><!-- c --><QDS severity=\"LOW\"> 3</QDS>\n</DETECTION>"),
+		"late elements":            oneHost(detection + "<OS>o</OS>"),
+	}
+	for name, answer := range same {
+		assert.Equal(t, one, uidOf(t, detectionsOf(t, testSettings(), answer)), name)
+	}
+	assert.Equal(t, one, uidOf(t, detectionsOf(t, inJSON(testSettings()), oneHost(detection))), "JSON")
+
+	other := map[string]string{
+		"another text":       "<DETECTION><UNIQUE_VULN_ID>6</UNIQUE_VULN_ID><QID>8</QID><RESULTS>texT</RESULTS><QDS severity='LOW'>3</QDS></DETECTION>",
+		"another number":     "<DETECTION><UNIQUE_VULN_ID>6</UNIQUE_VULN_ID><QID>8</QID><RESULTS>text</RESULTS><QDS severity='LOW'>4</QDS></DETECTION>",
+		"another attribute":  "<DETECTION><UNIQUE_VULN_ID>6</UNIQUE_VULN_ID><QID>8</QID><RESULTS>text</RESULTS><QDS severity='HIGH'>3</QDS></DETECTION>",
+		"another name":       "<DETECTION><UNIQUE_VULN_ID>6</UNIQUE_VULN_ID><QID>8</QID><RESULT>text</RESULT><QDS severity='LOW'>3</QDS></DETECTION>",
+		"another identity":   "<DETECTION><UNIQUE_VULN_ID>7</UNIQUE_VULN_ID><QID>8</QID><RESULTS>text</RESULTS><QDS severity='LOW'>3</QDS></DETECTION>",
+		"one more":           "<DETECTION><UNIQUE_VULN_ID>6</UNIQUE_VULN_ID><QID>8</QID><RESULTS>text</RESULTS><QDS severity='LOW'>3</QDS><PORT/></DETECTION>",
+		"one less":           "<DETECTION><UNIQUE_VULN_ID>6</UNIQUE_VULN_ID><QID>8</QID><RESULTS>text</RESULTS></DETECTION>",
+		"moved between keys": "<DETECTION><UNIQUE_VULN_ID>6</UNIQUE_VULN_ID><QID>8</QID><RESULTS>tex</RESULTS><A>t</A><QDS severity='LOW'>3</QDS></DETECTION>",
+	}
+	seen := map[string]string{one: "the first"}
+	for name, element := range other {
+		uid := uidOf(t, detectionsOf(t, testSettings(), oneHost(element)))
+		assert.Empty(t, seen[uid], name)
+		seen[uid] = name
+	}
+}
+
+func TestIdentityWithoutAnID(t *testing.T) {
+	identity := func(host, elements string) uint64 {
+		return detectionsOf(t, testSettings(), "<HOST><ID>"+host+"</ID><DETECTION>"+elements+"</DETECTION></HOST>").Items[0].Identity
+	}
+	const all = "<QID>8</QID><PORT>22</PORT><PROTOCOL>tcp</PROTOCOL><SSL>0</SSL><FQDN>f</FQDN><INSTANCE>i</INSTANCE>"
+	one := identity("1", all)
+	assert.Equal(t, one, identity("1", all+"<RESULTS>other</RESULTS>"), "what was found does not count")
+	assert.Equal(t, one, identity("1", "<INSTANCE>i</INSTANCE><UNIQUE_VULN_ID/>"+all[:len(all)-len("<INSTANCE>i</INSTANCE>")]), "nor does the order, nor an empty ID")
+	seen := map[uint64]string{one: "the first"}
+	for _, other := range []string{
+		"<QID>9</QID><PORT>22</PORT><PROTOCOL>tcp</PROTOCOL><SSL>0</SSL><FQDN>f</FQDN><INSTANCE>i</INSTANCE>",
+		"<QID>8</QID><PORT>23</PORT><PROTOCOL>tcp</PROTOCOL><SSL>0</SSL><FQDN>f</FQDN><INSTANCE>i</INSTANCE>",
+		"<QID>8</QID><PORT>22</PORT><PROTOCOL>udp</PROTOCOL><SSL>0</SSL><FQDN>f</FQDN><INSTANCE>i</INSTANCE>",
+		"<QID>8</QID><PORT>22</PORT><PROTOCOL>tcp</PROTOCOL><SSL>1</SSL><FQDN>f</FQDN><INSTANCE>i</INSTANCE>",
+		"<QID>8</QID><PORT>22</PORT><PROTOCOL>tcp</PROTOCOL><SSL>0</SSL><FQDN>g</FQDN><INSTANCE>i</INSTANCE>",
+		"<QID>8</QID><PORT>22</PORT><PROTOCOL>tcp</PROTOCOL><SSL>0</SSL><FQDN>f</FQDN><INSTANCE>j</INSTANCE>",
+		"<QID>8</QID><PORT>22</PORT><PROTOCOL>tcp</PROTOCOL><FQDN>f</FQDN><INSTANCE>i</INSTANCE>",
+		"<QID>8</QID><PORT>22</PORT><PROTOCOL>tcp</PROTOCOL><SSL>0</SSL><FQDN>fi</FQDN>",
+		"",
+	} {
+		id := identity("1", other)
+		assert.Empty(t, seen[id], other)
+		seen[id] = other
+	}
+	assert.NotEqual(t, one, identity("2", all))
+}
+
+func TestHashesOfEntriesAndAssets(t *testing.T) {
+	entry := func(x string) string { return uidOf(t, entriesOf(t, testSettings(), "<VULN>"+x+"</VULN>")) }
+	one := entry("<QID>5</QID><TITLE>t</TITLE>")
+	assert.Equal(t, one, entry("\n<QID>5</QID>\n<TITLE><![CDATA[t]]></TITLE>"))
+	assert.NotEqual(t, one, entry("<QID>5</QID><TITLE>u</TITLE>"))
+	assert.NotEqual(t, one, entry("<QID>6</QID><TITLE>t</TITLE>"))
+
+	values := func(asset string) uint64 {
+		return assetsOf(t, testSettings(), collected, "["+asset+"]").Items[0].Values
+	}
+	const asset = `{"assetId":5,"softwareListData":{"software":[{"fullName":"a","version":"1"}]},"openPortListData":{"openPort":[{"port":1,"lastUpdated":"2020-01-01T00:00:00.000Z"}]},"x":null}`
+	first := values(asset)
+	assert.Equal(t, first, values("  {\n\"assetId\" : 5, "+asset[len(`{"assetId":5,`):]), "white space says nothing")
+	for name, other := range map[string]string{
+		"what is left out of software": `{"assetId":5,"softwareListData":{"software":[{"fullName":"a","version":"2"}]},"openPortListData":{"openPort":[{"port":1,"lastUpdated":"2020-01-01T00:00:00.000Z"}]},"x":null}`,
+		"a port that is left out":      `{"assetId":5,"softwareListData":{"software":[{"fullName":"a","version":"1"}]},"openPortListData":{"openPort":[{"port":2,"lastUpdated":"2020-01-01T00:00:00.000Z"}]},"x":null}`,
+		"null":                         `{"assetId":5,"softwareListData":{"software":[{"fullName":"a","version":"1"}]},"openPortListData":{"openPort":[{"port":1,"lastUpdated":"2020-01-01T00:00:00.000Z"}]},"x":false}`,
+	} {
+		assert.NotEqual(t, first, values(other), name)
+	}
+	assert.NotEqual(t, one, uidOf(t, assetsOf(t, testSettings(), time.Time{}, `[{"assetId":5}]`)), "an asset is no entry")
+
+	identity := func(asset string) uint64 {
+		return assetsOf(t, testSettings(), time.Time{}, "["+asset+"]").Items[0].Identity
+	}
+	assert.Equal(t, identity(`{"assetUUID":"u","x":1}`), identity(`{"assetId":null,"assetUUID":"u","x":2}`), "the UUID, without an ID")
+	assert.NotEqual(t, identity(`{"x":1}`), identity(`{"x":2}`), "all, with neither")
+}

@@ -1,0 +1,112 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package records
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/xmlstream"
+)
+
+// KnowledgeBase builds the records of KnowledgeBase entries.
+type KnowledgeBase struct {
+	builder
+	tape     tape
+	at       places // in the tape
+	name     *name
+	required []required
+}
+
+// NewKnowledgeBase returns a builder of entries' records.
+func NewKnowledgeBase(settings Settings) *KnowledgeBase {
+	n := newNames(elementRoles)
+	return &KnowledgeBase{
+		builder: newBuilder(settings),
+		tape:    newTape(n),
+		name:    &name{text: "VULN", key: n.key("Vuln"), root: true, body: true},
+		required: requirements(n,
+			[]string{
+				"Qid", "VulnerabilityType", "SeverityLevel", "Title", "Category", "Patchable", "Software", "VendorReference",
+				"Cve", "Diagnosis", "Consequence", "Solution", "PciFlag", "ThreatIntel", "Discovery",
+			},
+			map[string]kind{
+				"Qid": integer, "SeverityLevel": integer, "Patchable": integer, "PciFlag": integer,
+				"Software": list, "VendorReference": list, "Cve": list, "ThreatIntel": list,
+				"Discovery": object,
+			}),
+	}
+}
+
+// Begin says when what follows was collected, by the server's clock. Keep is called for every entry that has been read
+// whole, as by [Detections.Begin].
+func (k *KnowledgeBase) Begin(collected time.Time, keep func(*Item) bool) { k.begin(collected, keep) }
+
+// Entry reads the VULN element that x stands at, through its end, and makes a record of it. Errors of x are returned
+// wrapped; ErrTooLarge says that the entry is more than a record may hold. Nothing is kept of an entry with an error.
+func (k *KnowledgeBase) Entry(x *xmlstream.Reader) error {
+	repaired := x.Repaired()
+	t := &k.tape
+	t.reset(maxRecord)
+	at := t.push(t.names.empty, object)
+	t.pushText(t.names.logType, knowledgeBaseLogs.logType)
+	if err := t.root(x, at, k.name); err != nil {
+		return fmt.Errorf("entry: %w", err)
+	}
+	k.at.find(t.nodes, 1, len(t.nodes))
+	k.identify()
+	if !k.wanted() {
+		k.current.Hosts++
+		return nil
+	}
+	t.complete(k.required, &k.at)
+	k.write(t.nodes, t.text)
+	if !k.fits() {
+		k.finish()
+	}
+	k.current.Hosts++
+	if !k.open {
+		k.describe(k.resource(), &machine{})
+	}
+	lr := k.record(&knowledgeBaseLogs, 1)
+	if qid, ok := intOf(t.nodes, k.at[roleQID]); ok {
+		lr.Attributes().PutInt(attrQID, qid)
+	}
+	k.body(lr, t.nodes, t.text)
+	if t.cuts > 0 {
+		nameCut(lr, cutPaths(nil, t.nodes[1:], ""))
+	}
+	k.current.Truncated += t.cuts
+	k.current.Repaired += x.Repaired() - repaired
+	return nil
+}
+
+// identify fills in the item.
+func (k *KnowledgeBase) identify() {
+	nodes, text := k.tape.nodes, k.tape.text
+	values, size := k.hasher.values(nodes, text)
+	k.item = Item{Values: values, Bytes: int32(size)}
+	for _, r := range k.required {
+		if k.at[r.role] == 0 {
+			k.item.Bytes += int32(len(r.key.text))
+		}
+	}
+	if qid, ok := intOf(nodes, k.at[roleQID]); ok && qid > 0 && qid <= math.MaxUint32 {
+		k.item.QID, k.item.Identity = uint32(qid), uint64(qid)
+	}
+	if s, ok := parseTime(textOf(nodes, k.at[roleLastServiceModification], text)); ok {
+		k.item.Updated = s
+	}
+	if i := k.at[roleLastCustomization]; i != 0 && nodes[i].kind == object {
+		var in places
+		in.find(nodes, int(i)+1, int(i+nodes[i].size))
+		if s, ok := parseTime(textOf(nodes, in[roleDatetime], text)); ok {
+			k.item.Updated = max(k.item.Updated, s)
+		}
+	}
+}
+
+// Take returns the oldest Output, which goes over to the caller.
+func (k *KnowledgeBase) Take() Output { return k.take() }

@@ -1,0 +1,262 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package records
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math"
+	"unicode/utf8"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+var errTooDeep = errors.New("asset: nested deeper than 64")
+
+// members reads the values of an asset into a tape, token by token.
+type members struct {
+	dec      *jsontext.Decoder
+	tape     tape
+	tokens   tokens
+	depth    int
+	scratch  []byte
+	repaired int64
+}
+
+// begin begins an asset, which dec stands before.
+func (m *members) begin(dec *jsontext.Decoder) {
+	m.dec = dec
+	m.tape.reset(maxRecord)
+	m.tokens.reset()
+	m.depth, m.repaired = 0, 0
+}
+
+// key reads the name of a member.
+func (m *members) key() (*key, error) {
+	raw, err := m.dec.ReadValue()
+	if err != nil {
+		return nil, err
+	}
+	m.tokens.add(':', raw)
+	m.scratch = m.unquote(m.scratch[:0], raw)
+	return m.tape.names.keyOf(m.scratch), nil
+}
+
+// open reads the begin of an object or array, after which more tells whether there is another member or entry.
+func (m *members) open() error {
+	if m.depth++; m.depth > maxDepth {
+		return errTooDeep
+	}
+	return m.delimiter()
+}
+
+// more tells whether end is not next. It is also true if nothing can be read: the next call that reads gives the error.
+func (m *members) more(end jsontext.Kind) bool { return m.dec.PeekKind() != end }
+
+// shut reads the end of an object or array.
+func (m *members) shut() error {
+	m.depth--
+	return m.delimiter()
+}
+
+func (m *members) delimiter() error {
+	token, err := m.dec.ReadToken()
+	if err == nil {
+		m.tokens.add(token.Kind(), nil)
+	}
+	return err
+}
+
+// value reads the next value and adds it with the key k.
+func (m *members) value(k *key) error {
+	t := &m.tape
+	switch m.dec.PeekKind() {
+	case '{':
+		return m.object(k, m.value)
+	case '[':
+		return m.list(k, m.value)
+	}
+	raw, err := m.dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	m.tokens.add(raw.Kind(), raw)
+	switch raw.Kind() {
+	case 'n':
+		t.push(k, null)
+	case 't':
+		t.nodes[t.push(k, boolean)].num = 1
+	case 'f':
+		t.push(k, boolean)
+	case '0':
+		m.number(k, raw)
+	default:
+		m.string(k, raw)
+	}
+	if t.size() > t.limit {
+		return ErrTooLarge
+	}
+	return nil
+}
+
+// object reads an object, each of its members by read.
+func (m *members) object(k *key, read func(*key) error) error {
+	return m.into(m.tape.push(k, object), read)
+}
+
+// into reads an object into the map at index at.
+func (m *members) into(at int, read func(*key) error) error {
+	if err := m.open(); err != nil {
+		return err
+	}
+	for m.more('}') {
+		member, err := m.key()
+		if err != nil {
+			return err
+		}
+		if err := read(member); err != nil {
+			return err
+		}
+	}
+	if err := m.shut(); err != nil {
+		return err
+	}
+	return m.tape.close(at)
+}
+
+// list reads an array, each of its entries by read, which adds one value with the key it is given, or none.
+func (m *members) list(k *key, read func(*key) error) error {
+	at := m.tape.push(k, list)
+	if err := m.entries(k, read); err != nil {
+		return err
+	}
+	m.tape.closeList(at)
+	return nil
+}
+
+// entries reads an array's entries.
+func (m *members) entries(k *key, read func(*key) error) error {
+	if err := m.open(); err != nil {
+		return err
+	}
+	for m.more(']') {
+		if err := read(k); err != nil {
+			return err
+		}
+	}
+	return m.shut()
+}
+
+// skip reads over a value.
+func (m *members) skip() error {
+	for depth := 0; ; {
+		switch m.dec.PeekKind() {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		default:
+			raw, err := m.dec.ReadValue()
+			if err != nil {
+				return err
+			}
+			m.tokens.add(raw.Kind(), raw)
+			if depth == 0 {
+				return nil
+			}
+			continue
+		}
+		if err := m.delimiter(); err != nil {
+			return err
+		}
+		if depth == 0 {
+			return nil
+		}
+	}
+}
+
+// number adds a number: a whole one to its last digit.
+func (m *members) number(k *key, raw []byte) {
+	t := &m.tape
+	if i, ok := parseInt(raw); ok {
+		t.nodes[t.push(k, integer)].num = i
+		return
+	}
+	kind := number
+	if bytes.ContainsAny(raw, ".eE") {
+		if f, ok := parseDouble(raw); ok {
+			t.nodes[t.push(k, double)].num = int64(math.Float64bits(f))
+			return
+		}
+	}
+	from := len(t.text)
+	t.text = append(t.text, raw...)
+	t.span(t.push(k, kind), from)
+}
+
+// string adds a string, which is cut if it is too long.
+func (m *members) string(k *key, raw []byte) {
+	t := &m.tape
+	from := len(t.text)
+	t.text = m.unquote(t.text, raw)
+	at := t.push(k, str)
+	if end := from + maxValue; len(t.text) > end {
+		for end > from && !utf8.RuneStart(t.text[end]) {
+			end--
+		}
+		t.text = t.text[:end]
+		t.nodes[at].cut = true
+		t.cuts++
+	}
+	t.span(at, from)
+}
+
+// unquote appends what the JSON string raw says.
+func (m *members) unquote(dst, raw []byte) []byte {
+	plain := raw[1 : len(raw)-1]
+	if bytes.IndexByte(plain, '\\') < 0 && utf8.Valid(plain) {
+		return append(dst, plain...)
+	}
+	dst, err := jsontext.AppendUnquote(dst, raw)
+	if err != nil {
+		// It is a string, so that it can but have been repaired.
+		m.repaired++
+	}
+	return dst
+}
+
+// tokens makes a hash of the tokens that an asset consists of, without the white space between them.
+type tokens struct {
+	digest *xxhash.Digest
+	buf    []byte
+}
+
+func newTokens() tokens { return tokens{digest: xxhash.New()} }
+
+func (t *tokens) reset() {
+	t.digest.Reset()
+	t.buf = t.buf[:0]
+}
+
+// add adds a token.
+func (t *tokens) add(kind jsontext.Kind, raw []byte) {
+	t.buf = append(t.buf, byte(kind))
+	t.buf = binary.LittleEndian.AppendUint32(t.buf, uint32(len(raw)))
+	t.buf = append(t.buf, raw...)
+	if len(t.buf) > 4<<10 {
+		t.flush()
+	}
+}
+
+func (t *tokens) flush() {
+	_, _ = t.digest.Write(t.buf) // never fails
+	t.buf = t.buf[:0]
+}
+
+func (t *tokens) sum() uint64 {
+	t.flush()
+	return t.digest.Sum64()
+}

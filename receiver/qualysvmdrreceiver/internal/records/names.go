@@ -1,0 +1,251 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package records
+
+import "strings"
+
+// name is what there is to know of the elements of one name.
+type name struct {
+	text string
+	key  *key
+	// referenceKey is the key inside of a reference, where ID and URL stay as they are.
+	referenceKey *key
+	// emptyKey is the key of a wrapper with nothing in it.
+	emptyKey *key
+	value    valueType
+	wrapper  bool // disappears around elements of one name
+	repeats  bool // makes a list even when alone
+	isMap    bool // a map even when empty
+	byName   bool // its children have their attribute name as key
+	refers   bool // is a reference
+	cvss     bool
+	host     bool
+	root     bool // is the record itself
+	body     bool // its children stand beside LogType
+	next     *name
+}
+
+// keyIn returns the key of the element as a child of parent.
+func (n *name) keyIn(parent *name) *key {
+	if parent.refers {
+		return n.referenceKey
+	}
+	return n.key
+}
+
+// valueType is what the text of an element is if it can be.
+type valueType uint8
+
+const (
+	stringValue valueType = iota
+	intValue
+	hostIntValue    // in a host only
+	cvssDoubleValue // in a rating only
+)
+
+func valueTypeOf(element string) valueType {
+	switch element {
+	case "ASSET_ID", "NETWORK_ID", "TAG_ID", "UNIQUE_VULN_ID", "QID", "SEVERITY", "SEVERITY_LEVEL", "PORT", "SSL", "QDS",
+		"TIMES_FOUND", "TIMES_REOPENED", "IS_IGNORED", "IS_DISABLED", "PATCHABLE", "PCI_FLAG", "AUTOMATIC_PCI_FAIL", "REMOTE":
+		return intValue
+	case "ID":
+		return hostIntValue
+	case "BASE", "TEMPORAL":
+		return cvssDoubleValue
+	}
+	if strings.HasPrefix(element, "AFFECT_") || strings.HasSuffix(element, "_DURATION") {
+		return intValue
+	}
+	return stringValue
+}
+
+// wrappers are the elements around repeated ones whose name does not end in _LIST.
+var wrappers = map[string]bool{
+	"CLOUD_PROVIDER_TAGS": true,
+	"EXPLOITS":            true,
+	"MALWARE":             true,
+	"PCI_REASONS":         true,
+	"TAGS":                true,
+	"THREAT_INTELLIGENCE": true,
+}
+
+// repeating are the elements of which Qualys' document types allow more than one. (QDS_FACTOR and the clouds of METADATA
+// make a map instead, and ID repeats in sets of IDs only, which are no records.)
+var repeating = map[string]bool{
+	"ATTRIBUTE":        true,
+	"AUTH_TYPE":        true,
+	"BUGTRAQ":          true,
+	"CHANGE_LOG_INFO":  true,
+	"CLOUD_TAG":        true,
+	"COMPLIANCE":       true,
+	"CVE":              true,
+	"EXPLT":            true,
+	"EXPLT_SRC":        true,
+	"MW_INFO":          true,
+	"MW_SRC":           true,
+	"PCI_REASON":       true,
+	"SOFTWARE":         true,
+	"TAG":              true,
+	"THREAT_INTEL":     true,
+	"VENDOR_REFERENCE": true,
+}
+
+func emptyKeyText(wrapper string) string {
+	if wrapper == "THREAT_INTELLIGENCE" {
+		return "ThreatIntel"
+	}
+	if single, ok := strings.CutSuffix(wrapper, "_LIST"); ok {
+		return keyText(single)
+	}
+	return keyText(strings.TrimSuffix(wrapper, "S"))
+}
+
+// attribute is what there is to know of an attribute of one element.
+type attribute struct {
+	key   *key
+	value valueType
+}
+
+// names knows the names of elements and what becomes of them. What it has met once it knows by looking it up; the
+// tables have an end, in case the names never do.
+type names struct {
+	elements   table[name]
+	keys       table[key]
+	attributes table[attribute]
+	roles      map[string]role
+	scratch    []byte
+	last       *name
+	start      *name // before the first element
+
+	logType, qualysLogType     *key
+	detection, qualysDetection *key
+	mixed                      *key // text between elements
+	empty                      *key // of no value in particular
+}
+
+func newNames(roles map[string]role) *names {
+	n := &names{roles: roles, start: new(name)}
+	n.last = n.start
+	n.logType = n.key("LogType")
+	n.qualysLogType = n.key("QualysLogType")
+	n.detection = n.key("Detection")
+	n.qualysDetection = n.key("QualysDetection")
+	n.mixed = n.key("Text")
+	n.empty = n.key("")
+	return n
+}
+
+// forget forgets names that did not fit into the tables. It is called when no record with them is being read.
+func (n *names) forget() {
+	n.elements.forget()
+	n.keys.forget()
+	n.attributes.forget()
+	n.last = n.start
+}
+
+// element returns what is known of the elements called b. Which name follows which hardly ever changes, so that comparing
+// it with the one that followed last time saves most of the look-ups.
+func (n *names) element(b []byte) *name {
+	if next := n.last.next; next != nil && next.text == string(b) {
+		n.last = next
+		return next
+	}
+	found, kept := n.elements.get(b)
+	if found == nil {
+		found, kept = n.elements.put(n.newName(string(b)))
+	}
+	if !kept {
+		n.last = n.start
+		return found
+	}
+	n.last.next = found
+	n.last = found
+	return found
+}
+
+func (n *names) newName(element string) (string, *name) {
+	found := &name{
+		text:    element,
+		key:     n.key(keyText(element)),
+		value:   valueTypeOf(element),
+		wrapper: wrappers[element] || strings.HasSuffix(element, "_LIST"),
+		repeats: repeating[element],
+		isMap:   element == "QDS_FACTORS" || element == "METADATA",
+		byName:  element == "QDS_FACTORS",
+		refers:  element == "CVE" || element == "BUGTRAQ" || element == "VENDOR_REFERENCE",
+		cvss:    element == "CVSS" || element == "CVSS_V3",
+	}
+	found.referenceKey = found.key
+	if element == "ID" || element == "URL" {
+		found.referenceKey = n.key(element)
+	}
+	if found.wrapper {
+		found.emptyKey = n.key(emptyKeyText(element))
+	}
+	return element, found
+}
+
+// key returns the key of that text.
+func (n *names) key(text string) *key {
+	n.scratch = append(n.scratch[:0], text...)
+	return n.keyOf(n.scratch)
+}
+
+// keyOf returns the key that text spells.
+func (n *names) keyOf(text []byte) *key {
+	found, _ := n.keys.get(text)
+	if found == nil {
+		s := string(text)
+		found, _ = n.keys.put(s, newKey(s, n.roles[s]))
+	}
+	return found
+}
+
+// attribute returns what becomes of an attribute of the element that has the key k.
+func (n *names) attribute(element *name, k *key, attr []byte) *attribute {
+	n.scratch = append(append(append(n.scratch[:0], k.text...), 0), attr...)
+	found, _ := n.attributes.get(n.scratch)
+	if found == nil {
+		id := string(n.scratch)
+		made := &attribute{key: n.key(k.text + keyText(string(attr)))}
+		if element.text == "THREAT_INTEL" && string(attr) == "id" {
+			made.value = intValue
+		}
+		found, _ = n.attributes.put(id, made)
+	}
+	return found
+}
+
+// maxNames is how many entries a table keeps from record to record.
+const maxNames = 4096
+
+// table finds what belongs to a text. The first maxNames entries are kept, others until the next forget.
+type table[T any] struct {
+	kept, passing map[string]*T
+}
+
+func (t *table[T]) get(text []byte) (found *T, kept bool) {
+	if found := t.kept[string(text)]; found != nil {
+		return found, true
+	}
+	return t.passing[string(text)], false
+}
+
+func (t *table[T]) put(text string, entry *T) (put *T, kept bool) {
+	m := &t.kept
+	if len(t.kept) >= maxNames {
+		m = &t.passing
+	}
+	if *m == nil {
+		*m = make(map[string]*T)
+	}
+	(*m)[text] = entry
+	return entry, m == &t.kept
+}
+
+func (t *table[T]) forget() {
+	if len(t.passing) > 0 {
+		t.passing = nil
+	}
+}
