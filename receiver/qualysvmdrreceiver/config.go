@@ -1,0 +1,441 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package qualysvmdrreceiver
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/confighttp"
+	"go.opentelemetry.io/collector/config/configopaque"
+	"go.opentelemetry.io/collector/config/configoptional"
+	"go.opentelemetry.io/collector/config/configretry"
+	"go.opentelemetry.io/collector/confmap"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/metadata"
+)
+
+// Config is the configuration of the receiver.
+type Config struct {
+	// Platform is the name of a Qualys shared platform (US1, EU2, …). It sets the endpoints that are not given.
+	Platform string `mapstructure:"platform"`
+	// Server is the Qualys API Server, for vulnerabilities and the KnowledgeBase.
+	Server confighttp.ClientConfig `mapstructure:"server"`
+	// Gateway is the Qualys API Gateway, for the asset inventory.
+	Gateway confighttp.ClientConfig `mapstructure:"gateway"`
+	// Username and Password are the Qualys account. An authenticator under server or gateway replaces them there.
+	Username string              `mapstructure:"username"`
+	Password configopaque.String `mapstructure:"password"`
+
+	// Vulnerabilities, KnowledgeBase and AssetInventory are the datasets. A dataset is collected when its section is
+	// present.
+	Vulnerabilities configoptional.Optional[VulnerabilitiesConfig] `mapstructure:"vulnerabilities"`
+	KnowledgeBase   configoptional.Optional[KnowledgeBaseConfig]   `mapstructure:"knowledge_base"`
+	AssetInventory  configoptional.Optional[AssetInventoryConfig]  `mapstructure:"asset_inventory"`
+
+	// Storage is the storage extension that keeps the position over restarts.
+	Storage *component.ID `mapstructure:"storage"`
+	// BatchSize is how many records are handed on at once, at most.
+	BatchSize int `mapstructure:"batch_size"`
+	// BatchMaxBytes is the same in bytes of text. A larger single record goes alone.
+	BatchMaxBytes int `mapstructure:"batch_max_bytes"`
+	// BodyFormat is what the body of a record is: a map (structured) or one JSON string (json).
+	BodyFormat BodyFormat `mapstructure:"body_format"`
+	// Timestamp is what the time stamp of a record is: that of the event or that of its collection.
+	Timestamp Timestamp `mapstructure:"timestamp"`
+	// ReadIdleTimeout is how long a connection may be silent while we wait for bytes.
+	ReadIdleTimeout time.Duration `mapstructure:"read_idle_timeout"`
+	// PageTimeout is how long we wait for one more completed host, entry or asset.
+	PageTimeout time.Duration `mapstructure:"page_timeout"`
+	// RateLimitReserve is how many calls of each window are left to other users of the subscription.
+	RateLimitReserve int `mapstructure:"rate_limit_reserve"`
+	// RetryOnFailure is the back-off between tries, of requests and of deliveries. Tries never end.
+	RetryOnFailure configretry.BackOffConfig `mapstructure:"retry_on_failure"`
+	// InitialDelay is the time from the start to the first collections.
+	InitialDelay time.Duration `mapstructure:"initial_delay"`
+	// AllowInsecureHTTP allows plain http endpoints that are not on this machine.
+	AllowInsecureHTTP bool `mapstructure:"allow_insecure_http"`
+	// HealthEvents is health as log records.
+	HealthEvents HealthEventsConfig `mapstructure:"health_events"`
+	// ResourceAttributes switches single resource attributes off.
+	ResourceAttributes metadata.ResourceAttributesConfig `mapstructure:"resource_attributes"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// VulnerabilitiesConfig is the configuration of the dataset vulnerabilities.
+type VulnerabilitiesConfig struct {
+	// CollectionInterval is the time from the start of a collection to the start of the next.
+	CollectionInterval time.Duration `mapstructure:"collection_interval"`
+	// InitialLookback is how far the first collection looks back; 0 collects every open detection.
+	InitialLookback time.Duration `mapstructure:"initial_lookback"`
+	// Collect is the time filter of later collections.
+	Collect Collect `mapstructure:"collect"`
+	// Overlap is how far each collection reaches back behind the start of the previous one.
+	Overlap time.Duration `mapstructure:"overlap"`
+	// FullInterval is after what time everything open is collected once more; 0: never.
+	FullInterval time.Duration `mapstructure:"full_interval"`
+	// APIVersion is the version of the API, 5.0 by default.
+	APIVersion string `mapstructure:"api_version"`
+	// PageSize is how many hosts are asked for in one request.
+	PageSize int `mapstructure:"page_size"`
+	// Status are the states of detections that are collected.
+	Status []string `mapstructure:"status"`
+	// Parameters are further parameters of the request, merged over the defaults.
+	Parameters map[string]any `mapstructure:"parameters"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// KnowledgeBaseConfig is the configuration of the dataset knowledge_base.
+type KnowledgeBaseConfig struct {
+	// RefreshInterval is how often changed entries are looked for.
+	RefreshInterval time.Duration `mapstructure:"refresh_interval"`
+	// FullInterval is after what time all known entries are delivered again; 0: never.
+	FullInterval time.Duration `mapstructure:"full_interval"`
+	// APIVersion is the version of the API, 4.0 by default.
+	APIVersion string `mapstructure:"api_version"`
+	// PageSize is how many QIDs are asked for in one request.
+	PageSize int `mapstructure:"page_size"`
+	// Parameters are further parameters of the request.
+	Parameters map[string]any `mapstructure:"parameters"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// AssetInventoryConfig is the configuration of the dataset asset_inventory.
+type AssetInventoryConfig struct {
+	// CollectionInterval is the time from the start of a collection to the start of the next.
+	CollectionInterval time.Duration `mapstructure:"collection_interval"`
+	// Overlap is how far each collection reaches back behind the start of the previous one.
+	Overlap time.Duration `mapstructure:"overlap"`
+	// FullInterval is after what time all assets are collected once more; 0: never.
+	FullInterval time.Duration `mapstructure:"full_interval"`
+	// PageSize is how many assets are asked for in one request, 300 at most.
+	PageSize int `mapstructure:"page_size"`
+	// IncludeFields and ExcludeFields select the fields of an asset.
+	IncludeFields []string `mapstructure:"include_fields"`
+	ExcludeFields []string `mapstructure:"exclude_fields"`
+	// Filter selects the assets; all of its conditions must hold.
+	Filter []AssetFilter `mapstructure:"filter"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// AssetFilter is one condition that assets must fulfil.
+type AssetFilter struct {
+	Field    string `mapstructure:"field"`
+	Operator string `mapstructure:"operator"`
+	Value    any    `mapstructure:"value"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// HealthEventsConfig is the configuration of health as log records.
+type HealthEventsConfig struct {
+	Enabled bool `mapstructure:"enabled"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// BodyFormat is what the body of a record is.
+type BodyFormat string
+
+// The body formats.
+const (
+	BodyStructured BodyFormat = "structured"
+	BodyJSON       BodyFormat = "json"
+)
+
+// Timestamp is what the time stamp of a record is.
+type Timestamp string
+
+// The time stamps.
+const (
+	TimestampEvent     Timestamp = "event"
+	TimestampCollected Timestamp = "collected"
+)
+
+// Collect is the time filter of a later collection of vulnerabilities.
+type Collect string
+
+// The time filters: what changed, what was processed, all of the hosts that were scanned, everything.
+const (
+	CollectChanged   Collect = "changed"
+	CollectProcessed Collect = "processed"
+	CollectScanned   Collect = "scanned"
+	CollectAll       Collect = "all"
+)
+
+const (
+	maxPageSize      = 10000
+	maxAssetPageSize = 300 // the API refuses more
+	minInterval      = time.Second
+)
+
+var (
+	_ confmap.Validator = (*Config)(nil)
+	_ confmap.Validator = (*VulnerabilitiesConfig)(nil)
+	_ confmap.Validator = (*KnowledgeBaseConfig)(nil)
+	_ confmap.Validator = (*AssetInventoryConfig)(nil)
+
+	statuses   = []string{"New", "Active", "Re-Opened", "Fixed"}
+	apiVersion = regexp.MustCompile(`^[0-9]{1,2}\.[0-9]{1,2}$`)
+)
+
+// Validate reports every breach of the contract in a message of its own that names the key.
+func (c *Config) Validate() error {
+	v := &violations{}
+	if c.Platform != "" {
+		if _, known := platforms[strings.ToUpper(c.Platform)]; !known {
+			v.add("platform", "unknown platform %q: it is one of %s; a private platform is given by server::endpoint and gateway::endpoint", c.Platform, platformNames())
+		}
+	}
+	if !c.Vulnerabilities.HasValue() && !c.AssetInventory.HasValue() && !c.KnowledgeBase.HasValue() {
+		v.add("vulnerabilities, knowledge_base, asset_inventory", "at least one dataset must be present")
+	}
+	if c.KnowledgeBase.HasValue() && !c.Vulnerabilities.HasValue() {
+		v.add("knowledge_base", "needs vulnerabilities: only the entries of detected vulnerabilities are collected")
+	}
+	usesServer := c.Vulnerabilities.HasValue() || c.KnowledgeBase.HasValue()
+	usesGateway := c.AssetInventory.HasValue()
+	c.validateEndpoint(v, "server", &c.Server, usesServer)
+	c.validateEndpoint(v, "gateway", &c.Gateway, usesGateway)
+	c.validateCredentials(v, usesServer, usesGateway)
+
+	v.check(c.BatchSize >= 1, "batch_size", "must be at least 1, is %d", c.BatchSize)
+	v.check(c.BatchMaxBytes >= 1, "batch_max_bytes", "must be at least 1, is %d", c.BatchMaxBytes)
+	v.check(c.BodyFormat == BodyStructured || c.BodyFormat == BodyJSON, "body_format", "must be structured or json, is %q", c.BodyFormat)
+	v.check(c.Timestamp == TimestampEvent || c.Timestamp == TimestampCollected, "timestamp", "must be event or collected, is %q", c.Timestamp)
+	v.check(c.ReadIdleTimeout > 0, "read_idle_timeout", "must be above 0, is %s", c.ReadIdleTimeout)
+	v.check(c.PageTimeout > 0, "page_timeout", "must be above 0, is %s", c.PageTimeout)
+	v.check(c.RateLimitReserve >= 0, "rate_limit_reserve", "must not be negative, is %d", c.RateLimitReserve)
+	v.check(c.InitialDelay >= 0, "initial_delay", "must not be negative, is %s", c.InitialDelay)
+
+	retry := &c.RetryOnFailure
+	v.check(retry.Enabled, "retry_on_failure::enabled", "must not be false: what was not delivered would be lost")
+	v.check(retry.MaxElapsedTime == 0, "retry_on_failure::max_elapsed_time", "must be 0, is %s: tries never end, or records would be lost", retry.MaxElapsedTime)
+	v.check(retry.InitialInterval > 0, "retry_on_failure::initial_interval", "must be above 0, is %s", retry.InitialInterval)
+	v.check(retry.MaxInterval >= retry.InitialInterval, "retry_on_failure::max_interval", "must not be less than initial_interval (%s), is %s", retry.InitialInterval, retry.MaxInterval)
+	v.check(retry.Multiplier >= 1, "retry_on_failure::multiplier", "must be at least 1, is %g", retry.Multiplier)
+	return v.joined()
+}
+
+func (c *Config) validateEndpoint(v *violations, key string, client *confighttp.ClientConfig, used bool) {
+	v.check(client.Timeout <= 0, key+"::timeout", "must be 0: it would cut long answers; read_idle_timeout limits silence instead")
+	v.check(client.Timeout >= 0, key+"::timeout", "must not be negative")
+	v.check(!client.Compression.IsCompressed(), key+"::compression", "must not be set: Qualys does not read compressed requests")
+	for name := range client.Headers.Iter {
+		v.check(!strings.EqualFold(name, "Authorization"), key+"::headers", "must not hold Authorization: use username and password, or %s::auth", key)
+	}
+	if !used && client.Endpoint == "" {
+		return
+	}
+	endpoint := client.Endpoint
+	if endpoint == "" {
+		if p, known := platforms[strings.ToUpper(c.Platform)]; known {
+			endpoint = p.server
+			if key == "gateway" {
+				endpoint = p.gateway
+			}
+		}
+	}
+	key += "::endpoint"
+	if endpoint == "" {
+		if c.Platform == "" {
+			v.add(key, "must be given, or platform")
+		}
+		return
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		// The error of url.Parse quotes the URL, which may hold a password.
+		v.add(key, "is not a URL")
+		return
+	}
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https":
+		v.add(key, "must be an http or https URL such as https://qualysapi.example.com")
+	case u.User != nil:
+		v.add(key, "must not hold user information: use username and password")
+	case u.Hostname() == "":
+		v.add(key, "has no host")
+	case u.Path != "" && u.Path != "/":
+		v.add(key, "must not have a path, has %q", u.Path)
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		v.add(key, "must have neither query nor fragment")
+	case u.Scheme == "http" && !c.AllowInsecureHTTP && !isLoopback(u.Hostname()):
+		v.add(key, "sends the password over plain http: use https, or set allow_insecure_http")
+	}
+}
+
+func (c *Config) validateCredentials(v *violations, usesServer, usesGateway bool) {
+	if c.Username == "" && c.Password == "" {
+		if usesServer && !c.Server.Auth.HasValue() {
+			v.add("username", "username and password, or server::auth, must be given")
+		}
+		if usesGateway && !c.Gateway.Auth.HasValue() {
+			v.add("username", "username and password, or gateway::auth, must be given")
+		}
+		return
+	}
+	v.check(c.Username != "", "username", "must be given with password")
+	v.check(c.Password != "", "password", "must be given with username")
+	v.check(!strings.Contains(c.Username, ":"), "username", "must not hold a colon: Basic authentication cannot carry it")
+}
+
+// Validate reports every breach of the contract of this dataset.
+func (c *VulnerabilitiesConfig) Validate() error {
+	v := &violations{}
+	v.interval("collection_interval", c.CollectionInterval)
+	v.optionalInterval("full_interval", c.FullInterval)
+	v.check(c.InitialLookback >= 0, "initial_lookback", "must not be negative, is %s", c.InitialLookback)
+	v.check(c.Overlap >= 0, "overlap", "must not be negative, is %s", c.Overlap)
+	v.check(slices.Contains([]Collect{CollectChanged, CollectProcessed, CollectScanned, CollectAll}, c.Collect), "collect", "must be changed, processed, scanned or all, is %q", c.Collect)
+	v.version(c.APIVersion)
+	v.pageSize(c.PageSize, maxPageSize)
+	v.check(len(c.Status) > 0, "status", "must not be empty")
+	for _, s := range c.Status {
+		v.check(slices.Contains(statuses, s), "status", "unknown status %q: it is one of %s", s, strings.Join(statuses, ", "))
+	}
+	v.parameters(c.Parameters)
+	return v.joined()
+}
+
+// Validate reports every breach of the contract of this dataset.
+func (c *KnowledgeBaseConfig) Validate() error {
+	v := &violations{}
+	v.interval("refresh_interval", c.RefreshInterval)
+	v.optionalInterval("full_interval", c.FullInterval)
+	v.version(c.APIVersion)
+	v.pageSize(c.PageSize, maxPageSize)
+	v.parameters(c.Parameters)
+	return v.joined()
+}
+
+// Validate reports every breach of the contract of this dataset.
+func (c *AssetInventoryConfig) Validate() error {
+	v := &violations{}
+	v.interval("collection_interval", c.CollectionInterval)
+	v.optionalInterval("full_interval", c.FullInterval)
+	v.check(c.Overlap >= 0, "overlap", "must not be negative, is %s", c.Overlap)
+	v.pageSize(c.PageSize, maxAssetPageSize)
+	for i, f := range c.Filter {
+		key := fmt.Sprintf("filter::%d", i)
+		v.check(f.Field != "", key+"::field", "must not be empty")
+		v.check(f.Operator != "", key+"::operator", "must not be empty")
+		if _, err := scalar(f.Value); err != nil {
+			v.add(key+"::value", "%v", err)
+		}
+	}
+	return v.joined()
+}
+
+// violations collects breaches of the contract, each with its key.
+type violations struct {
+	errs []error
+}
+
+func (v *violations) add(key, format string, args ...any) {
+	v.errs = append(v.errs, fmt.Errorf("%s: "+format, append([]any{key}, args...)...))
+}
+
+func (v *violations) check(ok bool, key, format string, args ...any) {
+	if !ok {
+		v.add(key, format, args...)
+	}
+}
+
+func (v *violations) interval(key string, d time.Duration) {
+	v.check(d >= minInterval, key, "must be at least %s, is %s", minInterval, d)
+}
+
+func (v *violations) optionalInterval(key string, d time.Duration) {
+	v.check(d == 0 || d >= minInterval, key, "must be 0 (never) or at least %s, is %s", minInterval, d)
+}
+
+func (v *violations) pageSize(n, most int) {
+	v.check(n >= 1 && n <= most, "page_size", "must be from 1 to %d, is %d", most, n)
+}
+
+func (v *violations) version(s string) {
+	v.check(apiVersion.MatchString(s), "api_version", "must be a version such as 5.0, is %q", s)
+}
+
+// parameters refuses what the receiver sets itself, and values that are no parameter's.
+func (v *violations) parameters(parameters map[string]any) {
+	for name, value := range parameters {
+		key := "parameters::" + name
+		if reservedParameter(strings.ToLower(name)) {
+			v.add(key, "is set by the receiver itself")
+		} else if _, err := scalar(value); err != nil {
+			v.add(key, "%v", err)
+		}
+	}
+}
+
+func (v *violations) joined() error {
+	return errors.Join(v.errs...)
+}
+
+// reservedParameter tells whether the receiver sets a parameter itself.
+func reservedParameter(name string) bool {
+	switch name {
+	case "", "action", "truncation_limit", "id_min", "id_max", "ids", "status", "output_format", "echo_request", "details":
+		return true
+	}
+	for _, suffix := range []string{"_since", "_after", "_before"} {
+		if strings.HasSuffix(name, suffix) {
+			return true
+		}
+	}
+	return false
+}
+
+// scalar writes a parameter's value as Qualys reads it: booleans as 1 and 0.
+func scalar(value any) (string, error) {
+	switch x := value.(type) {
+	case nil:
+		return "", nil
+	case string:
+		return x, nil
+	case bool:
+		if x {
+			return "1", nil
+		}
+		return "0", nil
+	case int:
+		return strconv.Itoa(x), nil
+	case int64:
+		return strconv.FormatInt(x, 10), nil
+	case uint64:
+		return strconv.FormatUint(x, 10), nil
+	case float64:
+		return strconv.FormatFloat(x, 'f', -1, 64), nil
+	default:
+		return "", fmt.Errorf("must be a string, a number or a boolean, is %T", value)
+	}
+}
+
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

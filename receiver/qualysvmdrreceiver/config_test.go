@@ -1,0 +1,207 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package qualysvmdrreceiver
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/confmap"
+)
+
+// load reads a configuration as the collector does.
+func load(t *testing.T, text string) (*Config, error) {
+	t.Helper()
+	retrieved, err := confmap.NewRetrievedFromYAML([]byte(text))
+	require.NoError(t, err)
+	conf, err := retrieved.AsConf()
+	require.NoError(t, err)
+	cfg := createDefaultConfig().(*Config)
+	if err := conf.Unmarshal(cfg); err != nil {
+		return nil, err
+	}
+	return cfg, confmap.Validate(cfg)
+}
+
+const account = "platform: US2\nusername: user\npassword: s3cret-pass\n"
+
+func TestDefaults(t *testing.T) {
+	cfg, err := load(t, account+"vulnerabilities:\nknowledge_base:\nasset_inventory:\n")
+	require.NoError(t, err)
+	require.True(t, cfg.Vulnerabilities.HasValue(), "an empty section must switch the dataset on")
+	require.True(t, cfg.KnowledgeBase.HasValue())
+	require.True(t, cfg.AssetInventory.HasValue())
+	v := cfg.Vulnerabilities.Get()
+	assert.Equal(t, time.Hour, v.CollectionInterval)
+	assert.Equal(t, "5.0", v.APIVersion)
+	assert.Equal(t, []string{"New", "Active", "Re-Opened", "Fixed"}, v.Status)
+	assert.Equal(t, "https://gateway.qg2.apps.qualys.com", cfg.platform().gateway)
+}
+
+func TestOnlyPresentDatasetsAreCollected(t *testing.T) {
+	cfg, err := load(t, account+"asset_inventory: {}\n")
+	require.NoError(t, err)
+	assert.False(t, cfg.Vulnerabilities.HasValue())
+	assert.False(t, cfg.KnowledgeBase.HasValue())
+	assert.True(t, cfg.AssetInventory.HasValue())
+}
+
+func TestWholeConfiguration(t *testing.T) {
+	cfg, err := load(t, `
+platform: eu1
+server: {endpoint: "https://qualysapi.private.example.com/", proxy_url: "http://proxy.example.com:3128"}
+username: user
+password: s3cret-pass
+vulnerabilities:
+  collection_interval: 2h
+  initial_lookback: 720h
+  collect: scanned
+  overlap: 0s
+  full_interval: 0
+  api_version: "4.0"
+  page_size: 10000
+  status: [New, Fixed]
+  parameters: {show_tags: false, severities: "4,5", qids: 38170, show_qds: ""}
+knowledge_base: {refresh_interval: 12h, page_size: 1, parameters: {show_pci_reasons: true}}
+asset_inventory:
+  page_size: 300
+  include_fields: [assetId, address]
+  filter: [{field: operatingSystem.category1, operator: EQUALS, value: Linux}, {field: asset.riskScore, operator: GREATER, value: 500}]
+storage: file_storage/positions
+batch_size: 10
+batch_max_bytes: 1000
+body_format: json
+timestamp: collected
+retry_on_failure: {initial_interval: 1s, max_interval: 1m}
+health_events: {enabled: true}
+resource_attributes: {host.ip: {enabled: false}}
+`)
+	require.NoError(t, err)
+	v := cfg.Vulnerabilities.Get().settings()
+	assert.Equal(t, map[string]string{
+		"show_tags": "0", "severities": "4,5", "qids": "38170",
+		"show_asset_id": "1", "show_qds_factors": "1", "show_cloud_tags": "1", "show_reopened_info": "1", "host_metadata": "all",
+	}, v.Parameters, "parameters are merged over the defaults")
+	assert.NotContains(t, v.Defaults, "show_tags", "what the user chose is not left out when Qualys refuses it")
+	assert.Contains(t, v.Defaults, "host_metadata")
+	assert.Equal(t, map[string]string{"show_pci_reasons": "1"}, cfg.KnowledgeBase.Get().settings().Parameters)
+	assert.Equal(t, "500", cfg.AssetInventory.Get().settings().Filter[1].Value)
+	assert.Equal(t, component.MustNewIDWithName("file_storage", "positions"), *cfg.Storage)
+	assert.Equal(t, "https://gateway.qg1.apps.qualys.eu", cfg.platform().gateway)
+}
+
+func TestBrokenConfigurations(t *testing.T) {
+	const datasets = "vulnerabilities:\n"
+	for _, test := range []struct {
+		name string
+		text string
+		key  string // which the message must name
+		says string
+	}{
+		{"no dataset", account, "vulnerabilities, knowledge_base, asset_inventory: ", "at least one"},
+		{"KnowledgeBase alone", account + "knowledge_base:\n", "knowledge_base: ", "needs vulnerabilities"},
+		{"unknown platform", "platform: US9\nusername: u\npassword: p\n" + datasets, "platform: ", "EU1"},
+		{"no endpoint", "username: u\npassword: p\n" + datasets, "server::endpoint: ", "must be given"},
+		{"no gateway", "server: {endpoint: \"https://q.example.com\"}\nusername: u\npassword: p\nasset_inventory:\n", "gateway::endpoint: ", "must be given"},
+		{"endpoint of another scheme", account + "server: {endpoint: \"ftp://q.example.com\"}\n" + datasets, "server::endpoint: ", "http"},
+		{"endpoint without a scheme", account + "server: {endpoint: \"q.example.com\"}\n" + datasets, "server::endpoint: ", "http"},
+		{"endpoint without a host", account + "server: {endpoint: \"https://\"}\n" + datasets, "server::endpoint: ", "no host"},
+		{"endpoint with user info", account + "server: {endpoint: \"https://u:s3cret-pass@q.example.com\"}\n" + datasets, "server::endpoint: ", "user"},
+		{"endpoint that cannot be parsed", account + "server: {endpoint: \"https://u:s3cret-pass@q.example.com:port\"}\n" + datasets, "server::endpoint: ", "not a URL"},
+		{"endpoint with a path", account + "server: {endpoint: \"https://q.example.com/api/2.0\"}\n" + datasets, "server::endpoint: ", "path"},
+		{"endpoint with a query", account + "server: {endpoint: \"https://q.example.com?a=b\"}\n" + datasets, "server::endpoint: ", "query"},
+		{"unused endpoint that is wrong", account + "gateway: {endpoint: \"https://q.example.com/x\"}\n" + datasets, "gateway::endpoint: ", "path"},
+		{"plain http", account + "server: {endpoint: \"http://q.example.com\"}\n" + datasets, "server::endpoint: ", "allow_insecure_http"},
+		{"no credentials", "platform: US1\n" + datasets, "username: ", "server::auth"},
+		{"no credentials for the gateway", "platform: US1\nserver: {auth: {authenticator: oauth2client}}\n" + datasets + "asset_inventory:\n", "username: ", "gateway::auth"},
+		{"no password", "platform: US1\nusername: u\n" + datasets, "password: ", "must be given"},
+		{"no user name", "platform: US1\npassword: p\n" + datasets, "username: ", "must be given"},
+		{"user name with a colon", "platform: US1\nusername: \"a:b\"\npassword: p\n" + datasets, "username: ", "colon"},
+		{"timeout", account + "server: {timeout: 30s}\n" + datasets, "server::timeout: ", "read_idle_timeout"},
+		{"timeout of the gateway", account + "gateway: {timeout: 30s}\n" + datasets, "gateway::timeout: ", "read_idle_timeout"},
+		{"compression", account + "server: {compression: gzip}\n" + datasets, "server::compression: ", "must not"},
+		{"authorization header", account + "server: {headers: {authorization: Basic abc}}\n" + datasets, "server::headers: ", "Authorization"},
+		{"interval", account + "vulnerabilities: {collection_interval: 500ms}\n", "vulnerabilities: collection_interval: ", "1s"},
+		{"full interval", account + "vulnerabilities: {full_interval: 1ms}\n", "vulnerabilities: full_interval: ", "1s"},
+		{"negative look-back", account + "vulnerabilities: {initial_lookback: -1h}\n", "vulnerabilities: initial_lookback: ", "negative"},
+		{"negative overlap", account + "vulnerabilities: {overlap: -1h}\n", "vulnerabilities: overlap: ", "negative"},
+		{"collect", account + "vulnerabilities: {collect: everything}\n", "vulnerabilities: collect: ", "scanned"},
+		{"page size of 0", account + "vulnerabilities: {page_size: 0}\n", "vulnerabilities: page_size: ", "10000"},
+		{"page size above all", account + "vulnerabilities: {page_size: 10001}\n", "vulnerabilities: page_size: ", "10000"},
+		{"version", account + "vulnerabilities: {api_version: \"5.0/../x\"}\n", "vulnerabilities: api_version: ", "5.0"},
+		{"no status", account + "vulnerabilities: {status: []}\n", "vulnerabilities: status: ", "empty"},
+		{"unknown status", account + "vulnerabilities: {status: [Open]}\n", "vulnerabilities: status: ", "Re-Opened"},
+		{"parameter of the receiver", account + "vulnerabilities: {parameters: {ids: 5}}\n", "vulnerabilities: parameters::ids: ", "itself"},
+		{"time filter", account + "vulnerabilities: {parameters: {detection_updated_since: x}}\n", "vulnerabilities: parameters::detection_updated_since: ", "itself"},
+		{"time filter of scans", account + "vulnerabilities: {parameters: {vm_scan_date_before: x}}\n", "vulnerabilities: parameters::vm_scan_date_before: ", "itself"},
+		{"parameter that is a list", account + "vulnerabilities: {parameters: {qids: [1, 2]}}\n", "vulnerabilities: parameters::qids: ", "string"},
+		{"KnowledgeBase interval", account + datasets + "knowledge_base: {refresh_interval: 0s}\n", "knowledge_base: refresh_interval: ", "1s"},
+		{"KnowledgeBase page size", account + datasets + "knowledge_base: {page_size: 0}\n", "knowledge_base: page_size: ", "10000"},
+		{"KnowledgeBase details", account + datasets + "knowledge_base: {parameters: {details: Basic}}\n", "knowledge_base: parameters::details: ", "itself"},
+		{"asset page size", account + "asset_inventory: {page_size: 301}\n", "asset_inventory: page_size: ", "300"},
+		{"asset filter without a field", account + "asset_inventory: {filter: [{operator: EQUALS, value: x}]}\n", "asset_inventory: filter::0::field: ", "empty"},
+		{"asset filter without an operator", account + "asset_inventory: {filter: [{field: x, value: x}]}\n", "asset_inventory: filter::0::operator: ", "empty"},
+		{"batch size", account + datasets + "batch_size: 0\n", "batch_size: ", "1"},
+		{"batch bytes", account + datasets + "batch_max_bytes: 0\n", "batch_max_bytes: ", "1"},
+		{"body format", account + datasets + "body_format: xml\n", "body_format: ", "structured"},
+		{"time stamp", account + datasets + "timestamp: now\n", "timestamp: ", "collected"},
+		{"idle timeout", account + datasets + "read_idle_timeout: 0s\n", "read_idle_timeout: ", "above 0"},
+		{"page timeout", account + datasets + "page_timeout: -1s\n", "page_timeout: ", "above 0"},
+		{"reserve", account + datasets + "rate_limit_reserve: -1\n", "rate_limit_reserve: ", "negative"},
+		{"initial delay", account + datasets + "initial_delay: -1s\n", "initial_delay: ", "negative"},
+		{"no retries", account + datasets + "retry_on_failure: {enabled: false}\n", "retry_on_failure::enabled: ", "lost"},
+		{"limited retries", account + datasets + "retry_on_failure: {max_elapsed_time: 1h}\n", "retry_on_failure::max_elapsed_time: ", "lost"},
+		{"no time between retries", account + datasets + "retry_on_failure: {initial_interval: 0s}\n", "retry_on_failure::initial_interval: ", "above 0"},
+		{"longest interval below the first", account + datasets + "retry_on_failure: {max_interval: 1s}\n", "retry_on_failure::max_interval: ", "initial_interval"},
+		{"shrinking intervals", account + datasets + "retry_on_failure: {multiplier: 0.5}\n", "retry_on_failure::multiplier: ", "1"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := load(t, test.text)
+			require.Error(t, err)
+			assert.ErrorContains(t, err, test.key)
+			assert.ErrorContains(t, err, test.says)
+			assert.NotContains(t, err.Error(), "s3cret-pass")
+			assert.NotContains(t, err.Error(), "\n", "one breach, one message")
+		})
+	}
+}
+
+func TestUnknownKey(t *testing.T) {
+	_, err := load(t, account+"vulnerabilities: {page_sise: 5}\n")
+	assert.ErrorContains(t, err, "page_sise")
+}
+
+func TestPasswordIsNotPrinted(t *testing.T) {
+	cfg, err := load(t, account+"vulnerabilities:\n")
+	require.NoError(t, err)
+	conf := confmap.New()
+	require.NoError(t, conf.Marshal(cfg))
+	for _, printed := range []string{fmt.Sprintf("%v", cfg), fmt.Sprintf("%+v", cfg), fmt.Sprintf("%v", conf.ToStringMap())} {
+		assert.NotContains(t, printed, "s3cret-pass")
+	}
+}
+
+func TestPlainHTTPToThisMachine(t *testing.T) {
+	for _, host := range []string{"localhost", "127.0.0.1:8081", "[::1]:8081", "127.9.9.9"} {
+		_, err := load(t, "server: {endpoint: \"http://"+host+"\"}\nusername: u\npassword: p\nvulnerabilities:\n")
+		assert.NoError(t, err, host)
+	}
+	_, err := load(t, "allow_insecure_http: true\nserver: {endpoint: \"http://q.example.com\"}\nusername: u\npassword: p\nvulnerabilities:\n")
+	assert.NoError(t, err)
+}
+
+func TestAuthenticatorsInsteadOfAPassword(t *testing.T) {
+	_, err := load(t, `
+platform: US1
+server: {auth: {authenticator: oauth2client}}
+gateway: {auth: {authenticator: oauth2client}}
+vulnerabilities:
+asset_inventory:
+`)
+	assert.NoError(t, err)
+}

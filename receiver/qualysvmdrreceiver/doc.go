@@ -1,0 +1,8 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:generate go tool -modfile=../../tools/go.mod mdatagen metadata.yaml
+
+// Package qualysvmdrreceiver collects host detections, KnowledgeBase entries and assets from Qualys VMDR and hands
+// them on as log records.
+package qualysvmdrreceiver

@@ -1,0 +1,60 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package collect
+
+import (
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v7"
+	"go.opentelemetry.io/collector/config/configretry"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
+)
+
+// ambiguousWaits are the distances between the tries after which an ambiguous answer counts as one that only a new
+// configuration can change: three tries over more than ten minutes, as maintenance and proxies pass by then.
+var ambiguousWaits = []time.Duration{4 * time.Minute, 7 * time.Minute}
+
+// failures decides what follows a failed try.
+type failures struct {
+	backOff   *backoff.ExponentialBackOff
+	ambiguous int
+}
+
+func newFailures(config configretry.BackOffConfig) *failures {
+	return &failures{backOff: newBackOff(config)}
+}
+
+// reset forgets all failures: a collection was completed.
+func (f *failures) reset() {
+	f.backOff.Reset()
+	f.ambiguous = 0
+}
+
+// progressed forgets the distances: the try has delivered something before it failed.
+func (f *failures) progressed() {
+	f.reset()
+}
+
+// next returns the kind of an error and the time to the next try. Again is false when there is none.
+func (f *failures) next(err error) (kind health.ErrorType, wait time.Duration, again bool) {
+	var answer *qualys.Error
+	if errors.As(err, &answer) {
+		switch answer.Class {
+		case qualys.Config:
+			return health.ThirdPartyConfig, 0, false
+		case qualys.Ambiguous:
+			if f.ambiguous == len(ambiguousWaits) {
+				return health.ThirdPartyConfig, 0, false
+			}
+			wait := ambiguousWaits[f.ambiguous]
+			f.ambiguous++
+			return health.ThirdPartyGeneric, wait, true
+		}
+	}
+	f.ambiguous = 0
+	return health.ThirdPartyGeneric, f.backOff.NextBackOff(), true
+}

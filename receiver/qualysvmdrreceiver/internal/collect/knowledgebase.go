@@ -1,0 +1,342 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/records"
+)
+
+// refreshOverlap is how far a refresh reaches back behind the start of the previous one.
+const refreshOverlap = time.Hour
+
+// KnowledgeBaseSettings are what is asked for in the dataset knowledge_base.
+type KnowledgeBaseSettings struct {
+	// Refresh is how often changed entries are looked for, Full after what time all are delivered again (0: never).
+	Refresh, Full time.Duration
+	// Version is the API's version, PageSize the number of QIDs asked for at once.
+	Version  string
+	PageSize int
+	// Parameters are further parameters of the requests.
+	Parameters map[string]string
+}
+
+// KnowledgeBase collects the entries of detected vulnerabilities.
+type KnowledgeBase struct {
+	*dataset
+	settings KnowledgeBaseSettings
+	builder  *records.KnowledgeBase
+	qids     *qids
+	// flushing asks for the entries that wait, though they do not fill a page.
+	flushing atomic.Bool
+	// began is the start of the first collection of detections by the server's clock, in Unix seconds.
+	began    atomic.Int64
+	position knowledgeBasePosition
+}
+
+// knowledgeBasePosition is where the dataset stands besides the states of its QIDs.
+type knowledgeBasePosition struct {
+	Fingerprint string `json:"fingerprint"`
+	// Since is the start of the last successful refresh by the server's clock, or that of the first collection.
+	Since time.Time `json:"since,omitzero"`
+	// Refreshed and Full are when entries were last looked for, and all delivered, by the local clock.
+	Refreshed time.Time `json:"refreshed"`
+	Full      time.Time `json:"full"`
+}
+
+// NewKnowledgeBase returns the dataset knowledge_base.
+func NewKnowledgeBase(ctx context.Context, shared Settings, settings KnowledgeBaseSettings, state *health.Dataset) *KnowledgeBase {
+	shared.Records.Server = shared.Server.Hostname()
+	k := &KnowledgeBase{
+		dataset:  newDataset(shared, KnowledgeBaseDataset, state),
+		settings: settings,
+		builder:  records.NewKnowledgeBase(shared.Records),
+	}
+	k.qids = openQIDs(ctx, shared.Store, k.log)
+	k.flushing.Store(true) // what waited before a restart waits no longer
+	return k
+}
+
+// Run collects until the context ends, or an error stops the dataset for good.
+func (k *KnowledgeBase) Run(ctx context.Context) {
+	k.run(ctx, k)
+}
+
+// Entries returns how many detected QIDs were delivered, wait to be fetched, and have no entry.
+func (k *KnowledgeBase) Entries() (delivered, toFetch, without int) {
+	return k.qids.count()
+}
+
+// flush asks for all entries that wait: a collection of detections has ended.
+func (k *KnowledgeBase) flush() {
+	k.flushing.Store(true)
+	k.rouse()
+}
+
+// detected wakes the dataset when the QIDs that wait fill a page.
+func (k *KnowledgeBase) detected() {
+	if _, toFetch, _ := k.qids.count(); toFetch >= k.settings.PageSize {
+		k.rouse()
+	}
+}
+
+// firstCollection tells when detections were first collected, by the server's clock: entries that change from then on
+// are looked for.
+func (k *KnowledgeBase) firstCollection(start time.Time) {
+	k.began.CompareAndSwap(0, start.Unix())
+}
+
+// load implements work.
+func (k *KnowledgeBase) load(ctx context.Context) {
+	wanted, err := fingerprint(k.Server.Host, k.settings.Parameters)
+	if err != nil {
+		k.log.Error("A change of what is asked for will not be noticed.", zap.Error(err))
+	}
+	var stored knowledgeBasePosition
+	switch _, err := k.Store.Load(ctx, k.name, positionVersion, &stored); {
+	case err != nil:
+		k.log.Error("The stored position cannot be read: all entries are delivered again.", zap.Error(err))
+	case stored.Fingerprint == wanted:
+		k.position = stored
+		return
+	case stored.Fingerprint != "":
+		k.log.Warn("What is asked for has changed: all entries are delivered again.")
+	}
+	now := time.Now()
+	k.position = knowledgeBasePosition{Fingerprint: wanted, Refreshed: now, Full: now}
+	k.store(ctx, k.qids.turn(known, again, 0, math.MaxUint32))
+}
+
+// next implements work.
+func (k *KnowledgeBase) next() time.Time {
+	if k.ready() {
+		return time.Time{}
+	}
+	next := due(k.position.Refreshed, k.settings.Refresh)
+	if k.settings.Full > 0 {
+		if full := due(k.position.Full, k.settings.Full); full.Before(next) {
+			next = full
+		}
+	}
+	return next
+}
+
+// ready tells whether entries are to be fetched now: a page of them, or the rest at the end of a collection.
+func (k *KnowledgeBase) ready() bool {
+	_, toFetch, _ := k.qids.count()
+	if toFetch == 0 {
+		k.flushing.Store(false)
+	}
+	return toFetch >= k.settings.PageSize || toFetch > 0 && k.flushing.Load()
+}
+
+// collect implements work.
+func (k *KnowledgeBase) collect(ctx context.Context) error {
+	window := "entries of detected QIDs"
+	defer k.progress.report(ctx)()
+	now := time.Now()
+	if k.settings.Full > 0 && !now.Before(due(k.position.Full, k.settings.Full)) {
+		k.position.Full = now
+		k.flushing.Store(true)
+		k.store(ctx, k.qids.turn(known, again, 0, math.MaxUint32))
+	}
+	if !now.Before(due(k.position.Refreshed, k.settings.Refresh)) {
+		if err := k.refresh(ctx, now); err != nil {
+			return fmt.Errorf("refresh: %w", err)
+		}
+	}
+	fetched := false
+	for k.ready() {
+		if !fetched {
+			k.progress.begin(window)
+			fetched = true
+		}
+		if err := k.page(ctx, k.qids.take(k.settings.PageSize)); err != nil {
+			return fmt.Errorf("entries: %w", err)
+		}
+	}
+	if fetched {
+		k.finish(ctx, window)
+	}
+	return nil
+}
+
+// query makes the parameters of a request.
+func (k *KnowledgeBase) query(details string) url.Values {
+	query := url.Values{"action": {"list"}, "details": {details}}
+	for name, value := range k.settings.Parameters {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return query
+}
+
+// refresh finds out which of the delivered entries have changed. Those that had none are asked for again.
+func (k *KnowledgeBase) refresh(ctx context.Context, now time.Time) error {
+	delivered, _, without := k.qids.count()
+	if delivered+without == 0 {
+		k.position.Refreshed = now
+		k.store(ctx, nil)
+		return nil
+	}
+	since := k.position.Since
+	if since.IsZero() {
+		since = now
+	}
+	if err := k.Pipeline.Ready(ctx); err != nil {
+		return err
+	}
+	query := k.query("None")
+	query.Set("last_modified_after", since.Add(-refreshOverlap).UTC().Format(timeFormat))
+	var turned []qidEntry
+	server, err := k.Client.KnowledgeBaseIDs(ctx, k.settings.Version, query, func(first, last uint32) error {
+		turned = append(turned, k.qids.turn(known, changed, first, last)...)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	k.answered()
+	if server.IsZero() {
+		server = now
+	}
+	k.log.Info("KnowledgeBase refreshed.", zap.Time("since", since), zap.Int("changed", len(turned)), zap.Int("without_entry", without))
+	turned = append(turned, k.qids.turn(missing, waiting, 0, math.MaxUint32)...)
+	k.position.Since, k.position.Refreshed = server.UTC(), now
+	k.flushing.Store(true)
+	k.store(ctx, turned)
+	return nil
+}
+
+// page fetches the entries of QIDs and delivers them. Those that the answer lacks have none.
+func (k *KnowledgeBase) page(ctx context.Context, asked []uint32) error {
+	if err := k.Pipeline.Ready(ctx); err != nil {
+		return err
+	}
+	query := k.query("All")
+	ids := make([]string, len(asked))
+	for i, qid := range asked {
+		ids[i] = strconv.FormatUint(uint64(qid), 10)
+	}
+	query.Set("ids", strings.Join(ids, ","))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answer, err := k.Client.KnowledgeBase(ctx, k.settings.Version, query)
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	k.answered()
+
+	answeredQIDs := map[uint32]bool{}
+	batches := &batches{maxRecords: k.Records.MaxRecords, maxBytes: k.Records.MaxBytes, deliver: k.deliver}
+	err = k.read(ctx, answer, answeredQIDs, batches)
+	k.progress.received.Add(answer.Bytes())
+	if failed := batches.flush(ctx); failed != nil {
+		return failed
+	}
+	if err != nil {
+		return err
+	}
+	k.readWhole()
+	var without []qidEntry
+	for _, qid := range asked {
+		if !answeredQIDs[qid] {
+			without = append(without, qidEntry{qid: qid, state: missing})
+		}
+	}
+	if len(without) > 0 {
+		k.log.Debug("QIDs have no KnowledgeBase entry.", zap.Int("qids", len(without)))
+		k.store(ctx, without)
+	}
+	return nil
+}
+
+// read makes records of the entries of an answer and gathers them into batches.
+func (k *KnowledgeBase) read(ctx context.Context, answer *qualys.EntryPage, answered map[uint32]bool, batches *batches) error {
+	collected := answer.ServerTime()
+	if collected.IsZero() {
+		collected = time.Now()
+	}
+	var unchanged []records.Item
+	k.builder.Begin(collected, func(item *records.Item) bool {
+		entry, detected := k.qids.get(item.QID)
+		answered[item.QID] = true
+		switch {
+		case !detected || entry.state == known:
+			return false // it was not asked for, or the answer has it twice
+		case entry.state == changed && entry.hash == item.Values:
+			unchanged = append(unchanged, *item)
+			return false
+		}
+		return true
+	})
+	for {
+		xml, err := answer.Next()
+		if err == nil {
+			err = k.builder.Entry(xml)
+		}
+		if err == nil && !k.builder.Full() {
+			continue
+		}
+		out := output{Output: k.builder.Take(), suppressed: unchanged}
+		unchanged = nil
+		k.count(ctx, &out)
+		if failed := batches.add(ctx, out); failed != nil {
+			return failed
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
+// deliver offers a batch until it is accepted, and notes what was delivered.
+func (k *KnowledgeBase) deliver(ctx context.Context, b *batch) error {
+	b.hosts = len(b.items) + len(b.suppressed)
+	if err := k.offer(ctx, b); err != nil {
+		return err
+	}
+	entries := make([]qidEntry, 0, b.hosts)
+	for _, item := range slices.Concat(b.items, b.suppressed) {
+		entries = append(entries, qidEntry{qid: item.QID, state: known, hash: item.Values})
+	}
+	k.store(ctx, entries)
+	return nil
+}
+
+// store stores the position and what has become of QIDs.
+func (k *KnowledgeBase) store(ctx context.Context, entries []qidEntry) {
+	k.qids.update(entries)
+	if began := k.began.Load(); began != 0 && k.position.Since.IsZero() {
+		k.position.Since = time.Unix(began, 0).UTC()
+	}
+	ctx, cancel := storing(ctx)
+	defer cancel()
+	k.save(k.Store.Update(ctx, func(tx *checkpoint.Tx) {
+		k.qids.write(tx, entries)
+		tx.Put(k.name, positionVersion, k.position)
+	}))
+}

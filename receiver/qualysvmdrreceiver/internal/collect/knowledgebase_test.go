@@ -1,0 +1,167 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package collect
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
+)
+
+func testKnowledgeBase() *KnowledgeBaseSettings {
+	return &KnowledgeBaseSettings{Refresh: 24 * time.Hour, Version: "4.0", PageSize: 3}
+}
+
+// entries are those of the counts that are of KnowledgeBase entries.
+func entries(counts map[string]int) map[string]int {
+	counts = maps.Clone(counts)
+	maps.DeleteFunc(counts, func(name string, _ int) bool { return !strings.HasPrefix(name, "entry ") })
+	return counts
+}
+
+func TestEachDetectedEntryIsDeliveredOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.hosts = detections(20, time.Now().Add(-24*time.Hour)) // QIDs 1000 to 1003
+		for qid := 998; qid < 1003; qid++ {
+			fake.entries[qid] = time.Now().Add(-48 * time.Hour)
+		}
+		b := newBench(t, fake, next, nil)
+		_, k, run := b.vulnerabilities(testVulnerabilities(), testKnowledgeBase())
+		defer run.stop()
+		passTime(5 * time.Hour)
+		assert.Equal(t, map[string]int{"entry 1000": 1, "entry 1001": 1, "entry 1002": 1}, entries(next.counts()), "detected QIDs that have an entry, and no other")
+		asked := map[string]int{}
+		for _, r := range fake.asked("knowledge_base") {
+			ids := strings.Split(r.form.Get("ids"), ",")
+			assert.LessOrEqual(t, len(ids), 3)
+			for _, id := range ids {
+				asked[id]++
+			}
+		}
+		assert.Equal(t, map[string]int{"1000": 1, "1001": 1, "1002": 1, "1003": 1}, asked, "one without an entry is not asked for again before the refresh")
+		delivered, waits, without := k.Entries()
+		assert.Equal(t, []int{3, 0, 1}, []int{delivered, waits, without})
+	})
+}
+
+func TestRefreshDeliversChangedEntriesOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.hosts = detections(20, time.Now().Add(-24*time.Hour))
+		for qid := 1000; qid < 1003; qid++ {
+			fake.entries[qid] = time.Now().Add(-10 * time.Minute) // within the hour that a refresh reaches back
+		}
+		b := newBench(t, fake, next, nil)
+		_, _, run := b.vulnerabilities(testVulnerabilities(), testKnowledgeBase())
+		defer run.stop()
+		passTime(10 * time.Hour)
+		fake.change(func() {
+			fake.entries[1001] = time.Now()
+			fake.entries[1003] = time.Now() // it had none
+			fake.entries[5000] = time.Now() // it was not detected
+		})
+		passTime(60 * time.Hour)
+		assert.Equal(t, map[string]int{"entry 1000": 1, "entry 1001": 2, "entry 1002": 1, "entry 1003": 1}, entries(next.counts()))
+		var refreshes []request
+		for _, r := range fake.asked("knowledge_base") {
+			if r.form.Get("details") == "None" {
+				refreshes = append(refreshes, r)
+			}
+		}
+		require.Len(t, refreshes, 2)
+		first := fake.asked("detection")[0].at
+		assert.Equal(t, first.Add(-time.Hour).UTC().Format(timeFormat), refreshes[0].form.Get("last_modified_after"))
+		assert.Equal(t, refreshes[0].at.Add(-time.Hour).UTC().Format(timeFormat), refreshes[1].form.Get("last_modified_after"))
+	})
+}
+
+func TestFullIntervalDeliversAllEntriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.hosts = detections(3, time.Now().Add(-24*time.Hour))
+		fake.entries[1000] = time.Now().Add(-10 * 24 * time.Hour)
+		settings := testKnowledgeBase()
+		settings.Full = 48 * time.Hour
+		b := newBench(t, fake, next, nil)
+		_, _, run := b.vulnerabilities(testVulnerabilities(), settings)
+		defer run.stop()
+		passTime(50 * time.Hour)
+		assert.Equal(t, map[string]int{"entry 1000": 2}, entries(next.counts()))
+	})
+}
+
+func TestEntriesThatWaitSurviveARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next, client := newFake(), newSink(), memoryClient()
+		fake.hosts = detections(20, time.Now().Add(-24*time.Hour))
+		for qid := 1000; qid < 1004; qid++ {
+			fake.entries[qid] = time.Now().Add(-24 * time.Hour)
+		}
+		down := true
+		fake.fault = func(r *request, w http.ResponseWriter) bool {
+			if down && strings.Contains(r.path, "knowledge_base") && r.form.Get("ids") != "1000,1001,1002" {
+				w.WriteHeader(http.StatusBadGateway)
+				return true
+			}
+			return false
+		}
+		_, _, run := newBench(t, fake, next, client).vulnerabilities(testVulnerabilities(), testKnowledgeBase())
+		passTime(10 * time.Minute)
+		run.stop()
+		assert.Equal(t, map[string]int{"entry 1000": 1, "entry 1001": 1, "entry 1002": 1}, entries(next.counts()))
+		fake.change(func() { down = false })
+		_, _, run = newBench(t, fake, next, client).vulnerabilities(testVulnerabilities(), testKnowledgeBase())
+		defer run.stop()
+		passTime(10 * time.Minute)
+		assert.Equal(t, map[string]int{"entry 1000": 1, "entry 1001": 1, "entry 1002": 1, "entry 1003": 1}, entries(next.counts()))
+	})
+}
+
+func TestMissingPermissionStopsTheKnowledgeBaseOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.hosts = detections(3, time.Now().Add(-24*time.Hour))
+		fake.fault = func(r *request, w http.ResponseWriter) bool {
+			if !strings.Contains(r.path, "knowledge_base") {
+				return false
+			}
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, "<SIMPLE_RETURN><RESPONSE><CODE>2010</CODE><TEXT>no permission to download</TEXT></RESPONSE></SIMPLE_RETURN>")
+			return true
+		}
+		b := newBench(t, fake, next, nil)
+		_, _, run := b.vulnerabilities(testVulnerabilities(), testKnowledgeBase())
+		defer run.stop()
+		passTime(10 * time.Minute)
+		fake.change(func() { fake.hosts[10][0].updated = time.Now() })
+		passTime(48 * time.Hour)
+		assert.Len(t, fake.asked("knowledge_base"), 1)
+		assert.Equal(t, 2, next.counts()["detection 1 Active"], "detections go on")
+		assert.Equal(t, health.Error, b.health.Snapshot()[KnowledgeBaseDataset])
+		assert.Equal(t, health.Collecting, b.health.Snapshot()[VulnerabilitiesDataset])
+	})
+}
+
+func TestManyQIDsCostLittle(t *testing.T) {
+	q := openQIDs(t.Context(), memoryStore(), nopLog())
+	many := make([]uint32, 100_000)
+	for i := range many {
+		many[i] = uint32(i + 1)
+	}
+	assert.Len(t, q.add(many), 100_000)
+	assert.Empty(t, q.add(many), "each is new once")
+	_, waits, _ := q.count()
+	assert.Equal(t, 100_000, waits)
+	assert.Len(t, q.take(500), 500)
+}

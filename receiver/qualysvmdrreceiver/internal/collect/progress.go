@@ -1,0 +1,121 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package collect
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// progressInterval is how often a long collection says how far it is.
+const progressInterval = 30 * time.Second
+
+// progress counts what a collection does, for its progress and summary lines. A collection that is interrupted and goes
+// on is counted as one. It is safe for concurrent use.
+type progress struct {
+	log     *zap.Logger
+	waits   *Waits
+	dataset string
+
+	began                                      time.Time
+	waitedBefore                               time.Duration
+	pages, hosts, records, bytes, duplicates   atomic.Int64
+	retries, refused, setAside, received, read atomic.Int64
+	// delivered counts batches over all collections.
+	delivered atomic.Int64
+	mu        sync.Mutex
+}
+
+func newProgress(log *zap.Logger, waits *Waits, dataset string) *progress {
+	return &progress{log: log, waits: waits, dataset: dataset}
+}
+
+// begin starts counting a collection, unless it goes on.
+func (p *progress) begin(window string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.began.IsZero() {
+		return
+	}
+	p.began = time.Now()
+	p.waitedBefore = p.waits.of(p.dataset)
+	for _, n := range []*atomic.Int64{&p.pages, &p.hosts, &p.records, &p.bytes, &p.duplicates, &p.retries, &p.refused, &p.setAside, &p.received, &p.read} {
+		n.Store(0)
+	}
+	p.log.Info("Collection started.", zap.String("window", window))
+}
+
+// deliver counts an accepted batch.
+func (p *progress) deliver(b *batch) {
+	p.hosts.Add(int64(b.hosts))
+	p.records.Add(int64(len(b.items)))
+	p.bytes.Add(int64(b.bytes))
+	p.duplicates.Add(int64(len(b.suppressed)))
+	if len(b.items) > 0 || b.hosts > 0 {
+		p.delivered.Add(1)
+	}
+}
+
+// report logs the progress every 30 seconds until the function that it returns is called, which waits for it to end.
+func (p *progress) report(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var reporting sync.WaitGroup
+	reporting.Go(func() {
+		ticker := time.NewTicker(progressInterval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				seconds := p.since().Seconds()
+				p.log.Info("Collecting.", append(p.fields(),
+					zap.Float64("records_per_second", float64(p.records.Load())/seconds),
+					zap.Float64("received_bytes_per_second", float64(p.received.Load())/seconds))...)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		reporting.Wait()
+	}
+}
+
+// finish logs the summary of a completed collection and returns how long it took.
+func (p *progress) finish(window string) time.Duration {
+	took := p.since()
+	p.log.Info("Collection finished.", append([]zap.Field{zap.String("window", window)}, p.fields()...)...)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.began = time.Time{}
+	return took
+}
+
+func (p *progress) since() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Since(p.began)
+}
+
+func (p *progress) fields() []zap.Field {
+	p.mu.Lock()
+	waited := p.waits.of(p.dataset) - p.waitedBefore
+	p.mu.Unlock()
+	return []zap.Field{
+		zap.Int64("pages", p.pages.Load()),
+		zap.Int64("hosts", p.hosts.Load()),
+		zap.Int64("records", p.records.Load()),
+		zap.Int64("bytes", p.bytes.Load()),
+		zap.Int64("received_bytes", p.received.Load()),
+		zap.Int64("duplicates", p.duplicates.Load()),
+		zap.Int64("retries", p.retries.Load()),
+		zap.Int64("refused", p.refused.Load()),
+		zap.Duration("waited", waited),
+		zap.Duration("duration", p.since()),
+	}
+}

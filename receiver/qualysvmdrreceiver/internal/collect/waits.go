@@ -1,0 +1,83 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package collect
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.uber.org/zap"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/metadata"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
+)
+
+// Waits observes the client: it makes metrics of what it tells, and remembers how long each dataset has waited for
+// limits. It is safe for concurrent use.
+type Waits struct {
+	log       *zap.Logger
+	telemetry *metadata.TelemetryBuilder
+
+	mu     sync.Mutex
+	waited map[string]time.Duration
+}
+
+var _ qualys.Observer = (*Waits)(nil)
+
+// NewWaits returns an observer.
+func NewWaits(log *zap.Logger, telemetry *metadata.TelemetryBuilder) *Waits {
+	return &Waits{log: log, telemetry: telemetry, waited: map[string]time.Duration{}}
+}
+
+// datasetOf is the dataset that an API serves.
+func datasetOf(api qualys.API) string {
+	switch api {
+	case qualys.Detections:
+		return VulnerabilitiesDataset
+	case qualys.KnowledgeBase:
+		return KnowledgeBaseDataset
+	default:
+		return AssetInventoryDataset
+	}
+}
+
+// of is how long a dataset has waited for limits.
+func (w *Waits) of(dataset string) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.waited[dataset]
+}
+
+// Answered implements [qualys.Observer].
+func (w *Waits) Answered(api qualys.API, outcome string, took time.Duration) {
+	attrs := metric.WithAttributes(attribute.String("api", string(api)), attribute.String("outcome", outcome))
+	w.telemetry.QualysvmdrRequests.Add(context.Background(), 1, attrs)
+	w.telemetry.QualysvmdrRequestDuration.Record(context.Background(), took.Seconds(), attrs)
+}
+
+// Received implements [qualys.Observer].
+func (w *Waits) Received(api qualys.API, bytes int64) {
+	w.telemetry.QualysvmdrBytesReceived.Add(context.Background(), bytes, metric.WithAttributes(attribute.String("api", string(api))))
+}
+
+// Limit implements [qualys.Observer].
+func (w *Waits) Limit(api qualys.API, remaining int64) {
+	w.telemetry.QualysvmdrLimitRemaining.Record(context.Background(), remaining, metric.WithAttributes(attribute.String("api", string(api))))
+}
+
+// Waiting implements [qualys.Observer].
+func (w *Waits) Waiting(api qualys.API, reason string, d time.Duration) {
+	w.log.Info("Waiting for a limit of Qualys.", zap.String("dataset", datasetOf(api)), zap.String("api", string(api)), zap.String("reason", reason), zap.Duration("for", d))
+}
+
+// Waited implements [qualys.Observer].
+func (w *Waits) Waited(api qualys.API, reason string, d time.Duration) {
+	w.telemetry.QualysvmdrLimitWait.Add(context.Background(), d.Seconds(), metric.WithAttributes(attribute.String("api", string(api)), attribute.String("reason", reason)))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waited[datasetOf(api)] += d
+}

@@ -1,0 +1,103 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package qualysvmdrreceiver
+
+import (
+	"context"
+	"errors"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/collect"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/metadata"
+)
+
+// observed are the parts of a receiver whose state is asked for when metrics are read; datasets that are not configured
+// are nil.
+type observed struct {
+	health          *health.Reporter
+	vulnerabilities *collect.Vulnerabilities
+	knowledgeBase   *collect.KnowledgeBase
+	inventory       *collect.Inventory
+}
+
+// states are those that the state metric tells, one for each that a dataset can be in.
+var states = []health.State{
+	health.Pending, health.Started, health.Initialized, health.Authenticated, health.Collecting, health.Error, health.Stopping,
+}
+
+// register makes metrics of what is observed. The telemetry builder's shutdown ends it.
+func (o *observed) register(telemetry *metadata.TelemetryBuilder) error {
+	return errors.Join(
+		telemetry.RegisterQualysvmdrStateCallback(o.observeStates),
+		telemetry.RegisterQualysvmdrCollectionLagCallback(o.observeLag),
+		telemetry.RegisterQualysvmdrCollectionHostsCallback(o.observeHosts),
+		telemetry.RegisterQualysvmdrHostsSetAsideCallback(o.observeAside),
+		telemetry.RegisterQualysvmdrKnowledgeBaseEntriesCallback(o.observeEntries),
+	)
+}
+
+func (o *observed) observeStates(_ context.Context, observer metric.Int64Observer) error {
+	for dataset, current := range o.health.Snapshot() {
+		for _, state := range states {
+			value := int64(0)
+			if state == current {
+				value = 1
+			}
+			observer.Observe(value, metric.WithAttributes(attribute.String("dataset", dataset), attribute.String("state", state.String())))
+		}
+	}
+	return nil
+}
+
+func (o *observed) observeLag(_ context.Context, observer metric.Float64Observer) error {
+	if o.vulnerabilities != nil {
+		if lag, ok := o.vulnerabilities.Lag(); ok {
+			observer.Observe(lag.Seconds(), of(collect.VulnerabilitiesDataset))
+		}
+	}
+	if o.inventory != nil {
+		if lag, ok := o.inventory.Lag(); ok {
+			observer.Observe(lag.Seconds(), of(collect.AssetInventoryDataset))
+		}
+	}
+	return nil
+}
+
+func (o *observed) observeHosts(_ context.Context, observer metric.Int64Observer) error {
+	if o.vulnerabilities != nil {
+		observer.Observe(o.vulnerabilities.Done(), of(collect.VulnerabilitiesDataset))
+	}
+	if o.knowledgeBase != nil {
+		observer.Observe(o.knowledgeBase.Done(), of(collect.KnowledgeBaseDataset))
+	}
+	if o.inventory != nil {
+		observer.Observe(o.inventory.Done(), of(collect.AssetInventoryDataset))
+	}
+	return nil
+}
+
+func (o *observed) observeAside(_ context.Context, observer metric.Int64Observer) error {
+	if o.vulnerabilities != nil {
+		observer.Observe(int64(o.vulnerabilities.Aside()))
+	}
+	return nil
+}
+
+func (o *observed) observeEntries(_ context.Context, observer metric.Int64Observer) error {
+	if o.knowledgeBase == nil {
+		return nil
+	}
+	known, waiting, missing := o.knowledgeBase.Entries()
+	for state, n := range map[string]int{"known": known, "waiting": waiting, "missing": missing} {
+		observer.Observe(int64(n), metric.WithAttributes(attribute.String("state", state)))
+	}
+	return nil
+}
+
+func of(dataset string) metric.ObserveOption {
+	return metric.WithAttributes(attribute.String("dataset", dataset))
+}

@@ -1,0 +1,102 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package qualysvmdrreceiver
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	"go.opentelemetry.io/collector/receiver"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/collect"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/metadata"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/records"
+)
+
+// platform is the platform that is configured, empty: none.
+func (c *Config) platform() platform {
+	return platforms[strings.ToUpper(c.Platform)]
+}
+
+// records is the shape of the records that is configured.
+func (c *Config) records(settings receiver.Settings) records.Settings {
+	return records.Settings{
+		Source:    settings.ID.String(),
+		JSON:      c.BodyFormat == BodyJSON,
+		Collected: c.Timestamp == TimestampCollected,
+		Resource: records.Resource{
+			HostID:       c.ResourceAttributes.HostID.Enabled,
+			HostName:     c.ResourceAttributes.HostName.Enabled,
+			HostIP:       c.ResourceAttributes.HostIP.Enabled,
+			QualysHostID: c.ResourceAttributes.QualysHostID.Enabled,
+			QualysServer: c.ResourceAttributes.QualysServer.Enabled,
+			QualysSource: c.ResourceAttributes.QualysSource.Enabled,
+		},
+		ScopeName:    metadata.ScopeName,
+		ScopeVersion: version,
+		MaxRecords:   c.BatchSize,
+		MaxBytes:     c.BatchMaxBytes,
+	}
+}
+
+func (c *VulnerabilitiesConfig) settings() collect.VulnerabilitiesSettings {
+	var defaults []string
+	for name, value := range defaultVulnerabilities().Parameters {
+		if reflect.DeepEqual(c.Parameters[name], value) {
+			defaults = append(defaults, name)
+		}
+	}
+	slices.Sort(defaults)
+	return collect.VulnerabilitiesSettings{
+		Interval:   c.CollectionInterval,
+		Full:       c.FullInterval,
+		Lookback:   c.InitialLookback,
+		Collect:    string(c.Collect),
+		Overlap:    c.Overlap,
+		Version:    c.APIVersion,
+		PageSize:   c.PageSize,
+		Status:     c.Status,
+		Parameters: parameters(c.Parameters),
+		Defaults:   defaults,
+	}
+}
+
+func (c *KnowledgeBaseConfig) settings() collect.KnowledgeBaseSettings {
+	return collect.KnowledgeBaseSettings{
+		Refresh:    c.RefreshInterval,
+		Full:       c.FullInterval,
+		Version:    c.APIVersion,
+		PageSize:   c.PageSize,
+		Parameters: parameters(c.Parameters),
+	}
+}
+
+func (c *AssetInventoryConfig) settings() collect.InventorySettings {
+	settings := collect.InventorySettings{
+		Interval:      c.CollectionInterval,
+		Full:          c.FullInterval,
+		Overlap:       c.Overlap,
+		PageSize:      c.PageSize,
+		IncludeFields: c.IncludeFields,
+		ExcludeFields: c.ExcludeFields,
+	}
+	for _, f := range c.Filter {
+		value, _ := scalar(f.Value) // Validate has seen it
+		settings.Filter = append(settings.Filter, qualys.Filter{Field: f.Field, Operator: f.Operator, Value: value})
+	}
+	return settings
+}
+
+// parameters writes the values of parameters as Qualys reads them. Those without a value are left out of requests.
+func parameters(configured map[string]any) map[string]string {
+	written := make(map[string]string, len(configured))
+	for name, value := range configured {
+		if text, err := scalar(value); err == nil && text != "" { // Validate has seen it
+			written[name] = text
+		}
+	}
+	return written
+}
