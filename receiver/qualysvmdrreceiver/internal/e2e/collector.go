@@ -1,0 +1,180 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// patience bounds every wait. It says nothing about how fast something should be: a wait that reaches it has failed.
+const patience = 90 * time.Second
+
+// Collector is one run of the built collector.
+type Collector struct {
+	command *exec.Cmd
+	output  *output
+	exited  chan struct{}
+
+	healthURL  string
+	metricsURL string
+}
+
+// Start starts the collector. What still runs when the test ends is killed; the output of a failed test is shown.
+func Start(t testing.TB, config Config) *Collector {
+	t.Helper()
+	health, metrics := freeAddress(t), freeAddress(t)
+	c := &Collector{
+		command:    command(t.Context(), t, config.environment(), config.arguments(t, health, metrics)...),
+		output:     &output{},
+		exited:     make(chan struct{}),
+		healthURL:  "http://" + health + "/?verbose",
+		metricsURL: "http://" + metrics + "/metrics",
+	}
+	c.command.Stdout = c.output
+	c.command.Stderr = c.output
+	require.NoError(t, c.command.Start())
+	go func() {
+		defer close(c.exited)
+		// How it ended is in ProcessState.
+		_ = c.command.Wait()
+	}()
+	t.Cleanup(func() {
+		c.Kill()
+		if t.Failed() {
+			t.Logf("the end of the collector's output:\n%s", c.output.tail(20_000))
+		}
+	})
+	return c
+}
+
+// Kill ends the collector as a power cut would, and returns when it is gone.
+func (c *Collector) Kill() {
+	// The only error is that it has ended already.
+	_ = c.command.Process.Kill()
+	<-c.exited
+}
+
+// Interrupt asks the collector to shut down.
+func (c *Collector) Interrupt(t testing.TB) {
+	t.Helper()
+	require.NoError(t, c.command.Process.Signal(syscall.SIGINT))
+}
+
+// ExitCode waits until the collector has ended.
+func (c *Collector) ExitCode(t testing.TB) int {
+	t.Helper()
+	select {
+	case <-c.exited:
+	case <-time.After(patience):
+		require.FailNow(t, "the collector did not end")
+	}
+	return c.command.ProcessState.ExitCode()
+}
+
+// Output is what the collector has written to its standard output and standard error.
+func (c *Collector) Output() string {
+	return c.output.tail(0)
+}
+
+// AwaitOutput waits until the collector has written a text.
+func (c *Collector) AwaitOutput(t testing.TB, text string) {
+	t.Helper()
+	c.Await(t, "its output holds "+text, func() bool { return strings.Contains(c.Output(), text) })
+}
+
+// Await waits until a condition holds while the collector runs. It fails the test if the collector ends before.
+func (c *Collector) Await(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for !condition() {
+		select {
+		case <-c.exited:
+			require.FailNow(t, "the collector ended, and never was it so that "+what)
+		case <-limit.C:
+			require.FailNow(t, "never was it so that "+what)
+		case <-again.C:
+		}
+	}
+}
+
+// run runs the built collector to its end, and returns what it wrote and its exit code.
+func run(t testing.TB, environment []string, args ...string) (text string, code int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := command(ctx, t, environment, args...)
+	written, err := cmd.CombinedOutput()
+	if ended := new(exec.ExitError); !errors.As(err, &ended) {
+		require.NoError(t, err)
+	}
+	return string(written), cmd.ProcessState.ExitCode()
+}
+
+// command is a run of the built collector in an empty folder, with nothing in its environment but what is given. It is
+// killed when the context ends.
+func command(ctx context.Context, t testing.TB, environment []string, args ...string) *exec.Cmd {
+	t.Helper()
+	binary := os.Getenv("OTELCOL")
+	if binary == "" {
+		binary = filepath.Join(moduleRoot(t), "bin", "otelcol-qualysvmdr")
+	}
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Dir = t.TempDir()
+	cmd.Env = environment
+	return cmd
+}
+
+func moduleRoot(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	require.NoError(t, err)
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		require.NotEqual(t, parent, dir, "no go.mod above the tests")
+		dir = parent
+	}
+}
+
+// output keeps what a process writes while others read it.
+type output struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// Write keeps p.
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+// tail is the last n bytes, or all of them if n is 0.
+func (o *output) tail(n int) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := o.text.String()
+	if n > 0 && len(s) > n {
+		s = s[len(s)-n:]
+	}
+	return s
+}

@@ -1,0 +1,115 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const componentStatusGate = "extension.healthcheck.useComponentStatus"
+
+// Config says what is particular to a run of the collector. The rest is the same for all: the health check with the
+// status of the components, metrics, and delivery without a queue or retries of the exporter, so that the receiver
+// hears of every refusal.
+type Config struct {
+	// Qualys is the URL of the API server and of the gateway.
+	Qualys string
+	// Username and Password are given to the collector in its environment, as a user would.
+	Username, Password string
+	// Exporter is the exporter with its settings, such as Sink.Protobuf.
+	Exporter Exporter
+	// StateDir is where file_storage keeps the position. The receiver has no storage if it is empty.
+	StateDir string
+	// LogLevel is the level of the collector's log, info if empty.
+	LogLevel string
+	// More is a configuration in YAML that is merged over the rest.
+	More string
+}
+
+// Exporter is an exporter's component type, and its settings as YAML in flow style.
+type Exporter struct {
+	Type, Settings string
+}
+
+const common = `
+receivers:
+  qualysvmdr:
+    server: {endpoint: %[1]q}
+    gateway: {endpoint: %[1]q}
+    username: ${env:QUALYS_USERNAME}
+    password: ${env:QUALYS_PASSWORD}
+    initial_delay: 0s
+exporters:
+  %[2]s: %[3]s
+extensions:
+  health_check:
+    http: {endpoint: %[4]q, status: {path: /, include_attributes: true}}
+service:
+  extensions: [health_check]
+  pipelines:
+    logs: {receivers: [qualysvmdr], exporters: [%[2]s]}
+  telemetry:
+    logs: {level: %[5]s}
+    metrics:
+      readers:
+        - pull: {exporter: {prometheus: {host: %[6]q, port: %[7]s}}}
+`
+
+const storage = `
+receivers:
+  qualysvmdr:
+    storage: file_storage
+extensions:
+  file_storage: {directory: %q, create_directory: true}
+service:
+  extensions: [health_check, file_storage]
+`
+
+// arguments writes the configuration, and returns the arguments of a collector that reads it.
+func (c Config) arguments(t testing.TB, health, metrics string) []string {
+	t.Helper()
+	level := c.LogLevel
+	if level == "" {
+		level = "info"
+	}
+	metricsHost, metricsPort, err := net.SplitHostPort(metrics)
+	require.NoError(t, err)
+	parts := []string{fmt.Sprintf(common, c.Qualys, c.Exporter.Type, c.Exporter.Settings, health, level, metricsHost, metricsPort)}
+	if c.StateDir != "" {
+		parts = append(parts, fmt.Sprintf(storage, c.StateDir))
+	}
+	if c.More != "" {
+		parts = append(parts, c.More)
+	}
+	arguments := []string{"--feature-gates=" + componentStatusGate}
+	dir := t.TempDir()
+	for i, part := range parts {
+		file := filepath.Join(dir, fmt.Sprintf("%d.yaml", i))
+		require.NoError(t, os.WriteFile(file, []byte(part), 0o600))
+		arguments = append(arguments, "--config="+file)
+	}
+	return arguments
+}
+
+func (c Config) environment() []string {
+	return []string{"QUALYS_USERNAME=" + c.Username, "QUALYS_PASSWORD=" + c.Password}
+}
+
+// freeAddress is an address of this machine on which nobody listens.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	var listen net.ListenConfig
+	listener, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	return listener.Addr().String()
+}

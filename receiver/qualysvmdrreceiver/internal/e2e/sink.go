@@ -1,0 +1,230 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/receiver/otlpreceiver"
+	"go.opentelemetry.io/collector/receiver/receivertest"
+)
+
+// The values of LogType.
+const (
+	vulnerabilityLogs = "vulnerabilityLogs"
+	knowledgeBaseLogs = "knowledgeBaseLogs"
+	assetInventory    = "assetInventory"
+)
+
+// Record is a log record that the sink took, and how often it came.
+type Record struct {
+	// Type is the record attribute LogType; UID is log.record.uid.
+	Type, UID string
+	// Times is how often a record of this UID came.
+	Times    int
+	Resource pcommon.Resource
+	Scope    pcommon.InstrumentationScope
+	Log      plog.LogRecord
+}
+
+// Sink is a backend: the real OTLP receiver, which takes log records and keeps them.
+type Sink struct {
+	httpURL, grpcAddress string
+
+	mu      sync.Mutex
+	refusal error
+	after   int // records that are taken in spite of refusal
+	taken   int
+	refused int
+	batches []int
+	records map[string]*Record
+	order   []*Record
+}
+
+// NewSink starts a backend, which runs until the test ends.
+func NewSink(t testing.TB) *Sink {
+	t.Helper()
+	httpAddress, grpcAddress := freeAddress(t), freeAddress(t)
+	s := &Sink{
+		httpURL:     "http://" + httpAddress,
+		grpcAddress: grpcAddress,
+		records:     map[string]*Record{},
+	}
+	factory := otlpreceiver.NewFactory()
+	config := factory.CreateDefaultConfig()
+	require.NoError(t, confmap.NewFromStringMap(map[string]any{
+		"protocols": map[string]any{
+			"http": map[string]any{"endpoint": httpAddress},
+			"grpc": map[string]any{"endpoint": grpcAddress},
+		},
+	}).Unmarshal(config))
+	next, err := consumer.NewLogs(s.consume)
+	require.NoError(t, err)
+	receiver, err := factory.CreateLogs(t.Context(), receivertest.NewNopSettings(factory.Type()), config, next)
+	require.NoError(t, err)
+	require.NoError(t, receiver.Start(t.Context(), componenttest.NewNopHost()))
+	t.Cleanup(func() {
+		require.NoError(t, receiver.Shutdown(context.WithoutCancel(t.Context())))
+	})
+	return s
+}
+
+// Protobuf is an otlp_http exporter to this sink in the binary encoding.
+func (s *Sink) Protobuf() Exporter { return s.overHTTP("proto") }
+
+// JSON is an otlp_http exporter to this sink in the JSON encoding.
+func (s *Sink) JSON() Exporter { return s.overHTTP("json") }
+
+// GRPC is an otlp_grpc exporter to this sink.
+func (s *Sink) GRPC() Exporter {
+	return Exporter{Type: "otlp_grpc", Settings: fmt.Sprintf(
+		"{endpoint: %q, tls: {insecure: true}, sending_queue: {enabled: false}, retry_on_failure: {enabled: false}}",
+		s.grpcAddress,
+	)}
+}
+
+func (s *Sink) overHTTP(encoding string) Exporter {
+	return Exporter{Type: "otlp_http", Settings: fmt.Sprintf(
+		"{endpoint: %q, encoding: %s, sending_queue: {enabled: false}, retry_on_failure: {enabled: false}}",
+		s.httpURL, encoding,
+	)}
+}
+
+// Refuse answers every delivery with an error, until Accept. The exporter takes one of consumererror.NewPermanent as
+// final, any other as an invitation to try again.
+func (s *Sink) Refuse(err error) {
+	s.RefuseAfter(0, err)
+}
+
+// RefuseAfter refuses like Refuse, but only once the sink has taken so many records.
+func (s *Sink) RefuseAfter(records int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refusal, s.after = err, records
+}
+
+// Accept ends a refusal.
+func (s *Sink) Accept() {
+	s.Refuse(nil)
+}
+
+// RefuseFor refuses for a while.
+func (s *Sink) RefuseFor(t testing.TB, err error, while time.Duration) {
+	t.Helper()
+	s.Refuse(err)
+	end := time.AfterFunc(while, s.Accept)
+	t.Cleanup(func() { end.Stop() })
+}
+
+// Records are the records of a LogType that the sink took, each once, in the order in which they came.
+func (s *Sink) Records(logType string) []Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var records []Record
+	for _, r := range s.order {
+		if r.Type == logType {
+			records = append(records, *r)
+		}
+	}
+	return records
+}
+
+// Count is the number of different records of a LogType that the sink took.
+func (s *Sink) Count(logType string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, r := range s.order {
+		if r.Type == logType {
+			n++
+		}
+	}
+	return n
+}
+
+// Repeated is how many records of a LogType came again that the sink had taken before.
+func (s *Sink) Repeated(logType string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, r := range s.order {
+		if r.Type == logType {
+			n += r.Times - 1
+		}
+	}
+	return n
+}
+
+// Taken is the number of records that the sink took, each as often as it came.
+func (s *Sink) Taken() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken
+}
+
+// Batches are the numbers of records in the deliveries that the sink took.
+func (s *Sink) Batches() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.batches)
+}
+
+// Refused is the number of deliveries that the sink refused.
+func (s *Sink) Refused() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refused
+}
+
+func (s *Sink) consume(_ context.Context, logs plog.Logs) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refusal != nil && s.taken >= s.after {
+		s.refused++
+		return s.refusal
+	}
+	s.batches = append(s.batches, logs.LogRecordCount())
+	s.taken += logs.LogRecordCount()
+	for _, ofResource := range logs.ResourceLogs().All() {
+		for _, ofScope := range ofResource.ScopeLogs().All() {
+			for _, log := range ofScope.LogRecords().All() {
+				s.keep(Record{Resource: ofResource.Resource(), Scope: ofScope.Scope(), Log: log})
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Sink) keep(r Record) {
+	r.Type = attribute(r.Log, "LogType")
+	r.UID = attribute(r.Log, "log.record.uid")
+	known := s.records[r.UID]
+	if known == nil {
+		known = &r
+		s.records[r.UID] = known
+		s.order = append(s.order, known)
+	}
+	known.Times++
+}
+
+func attribute(log plog.LogRecord, key string) string {
+	value, found := log.Attributes().Get(key)
+	if !found {
+		return ""
+	}
+	return value.AsString()
+}
