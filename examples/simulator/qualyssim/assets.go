@@ -1,0 +1,164 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package qualyssim
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	defaultPageSize = 100
+	largestPageSize = 300
+)
+
+// assetQuery is a checked request for a page of assets.
+type assetQuery struct {
+	pageSize int
+	after    int64
+	filter   *assetFilter
+	show     assetShow
+}
+
+func (c *call) assetQuery() (*assetQuery, error) {
+	q := &assetQuery{pageSize: defaultPageSize}
+	var err error
+	for _, name := range slices.Sorted(maps.Keys(c.form)) {
+		value := c.form.Get(name)
+		switch name {
+		case "pageSize":
+			q.pageSize, err = strconv.Atoi(value)
+			if err != nil || q.pageSize < 1 || q.pageSize > largestPageSize {
+				return nil, fmt.Errorf("pageSize is not between 1 and %d: %q", largestPageSize, value)
+			}
+		case "lastSeenAssetId":
+			if q.after, err = strconv.ParseInt(value, 10, 64); err != nil {
+				return nil, fmt.Errorf("lastSeenAssetId is not a number: %q", value)
+			}
+		case "includeFields":
+			q.show.include, err = fieldNames(value)
+		case "excludeFields":
+			q.show.exclude, err = fieldNames(value)
+		default:
+			return nil, fmt.Errorf("unknown parameter %q", name)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	q.filter, err = parseAssetFilter(c.payload)
+	return q, err
+}
+
+// fieldNames reads a list of fields; those that are lists may be called by what they list.
+func fieldNames(list string) ([]string, error) {
+	var names []string
+	for name := range strings.SplitSeq(list, ",") {
+		name = strings.TrimSpace(name)
+		i := slices.IndexFunc(assetFields, func(f assetField) bool {
+			return f.name == name || f.name == name+"ListData" || f.name == name+"List"
+		})
+		if i < 0 {
+			return nil, fmt.Errorf("unknown field %q", name)
+		}
+		names = append(names, assetFields[i].name)
+	}
+	return names, nil
+}
+
+// assets lists what the query asks for, up to limit, and says whether there is more.
+func (s *subscription) assets(q *assetQuery, limit int, m moment) (page []asset, more bool) {
+	for index := s.assetAfter(q.after); index < s.options.Assets; index++ {
+		a := s.asset(index, m)
+		if !q.filter.keeps(&a) {
+			continue
+		}
+		if len(page) == limit {
+			return page, true
+		}
+		page = append(page, a)
+	}
+	return page, false
+}
+
+// serveAssetSearch answers with a page of assets, each made and sent before the next.
+func serveAssetSearch(c *call) {
+	if c.r.Method != http.MethodPost {
+		c.failed(http.StatusMethodNotAllowed, "Request method not supported")
+		return
+	}
+	q, err := c.assetQuery()
+	if err != nil {
+		c.failed(http.StatusBadRequest, err.Error())
+		return
+	}
+	page, more := c.s.assets(q, q.pageSize, c.at)
+	lastSeen := q.after
+	if len(page) > 0 {
+		lastSeen = page[len(page)-1].id
+		more = more || c.s.options.EmptyLastAssetPage
+	} else if !c.s.options.EmptyLastAssetPage {
+		c.w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	q.show.unknown = c.mishap.answer[UnknownElements]
+	q.show.spoiled = c.mishap.answer[InvalidUTF8]
+
+	b := c.body("application/json", int64(len(page))*int64(max(assetBytes, c.s.options.AssetSize)))
+	defer b.end()
+	j := &jsonBuilder{pretty: c.s.options.Pretty, buf: make([]byte, 0, 2*chunk)}
+	j.open('{')
+	j.text("responseMessage", "Valid API Access")
+	j.int("count", int64(len(page)))
+	j.text("responseCode", "SUCCESS")
+	j.int("lastSeenAssetId", lastSeen)
+	hasMore := int64(0)
+	if more {
+		hasMore = 1
+	}
+	j.int("hasMore", hasMore)
+	j.key("assetListData")
+	j.open('{')
+	if len(page) == 0 {
+		j.null("asset")
+	} else {
+		j.key("asset")
+		j.open('[')
+		for i := range page {
+			j.separate()
+			c.s.appendAsset(j, &page[i], &q.show)
+			if len(j.buf) >= chunk {
+				if b.write(j.buf) != nil {
+					return
+				}
+				j.buf = j.buf[:0]
+			}
+		}
+		j.close(']')
+	}
+	j.close('}')
+	j.close('}')
+	_ = b.write(j.buf) // the call keeps the error
+}
+
+// serveAssetCount answers with how many assets a filter keeps.
+func serveAssetCount(c *call) {
+	if c.r.Method != http.MethodPost {
+		c.failed(http.StatusMethodNotAllowed, "Request method not supported")
+		return
+	}
+	q, err := c.assetQuery()
+	if err != nil {
+		c.failed(http.StatusBadRequest, err.Error())
+		return
+	}
+	all, _ := c.s.assets(q, c.s.options.Assets, c.at)
+	c.json(http.StatusOK, map[string]any{
+		"responseMessage": "Valid API Access", "count": len(all), "responseCode": "SUCCESS",
+	})
+}
