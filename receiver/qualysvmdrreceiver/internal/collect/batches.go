@@ -84,13 +84,17 @@ func appendLogs(c *batch, out output) {
 	source.MoveAndAppendTo(target)
 }
 
-// send starts the delivery of the current batch, after that of the one before has ended.
+// send starts the delivery of the current batch, after that of the one before has ended. None is started when ctx has
+// ended.
 func (b *batches) send(ctx context.Context) error {
 	if err := b.wait(); err != nil {
 		return err
 	}
 	if b.current == nil {
 		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	c := b.current
 	b.current = nil

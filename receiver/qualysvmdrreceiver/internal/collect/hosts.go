@@ -84,13 +84,15 @@ func newHostReader(workers int, settings records.Settings) *hostReader {
 }
 
 // read makes outputs of a page until its end or the first error, which it returns after all outputs before it. Judge is
-// called by several goroutines at once. Emit takes the outputs in order; its error ends the reading.
-func (r *hostReader) read(ctx context.Context, page *qualys.DetectionPage, judge func(*records.Item) verdict, emit func(output) error) error {
+// called by several goroutines at once. Emit takes the outputs in order; its error ends the reading. Stop ends the request
+// of the page: it is called when nothing more is to be read, so that no wait for bytes outlasts that.
+func (r *hostReader) read(ctx context.Context, page *qualys.DetectionPage, stop func(), judge func(*records.Item) verdict, emit func(output) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	jobs := make(chan *job, len(r.workers))
 	order := make(chan *job, len(r.workers))
 	var running sync.WaitGroup
 	defer running.Wait()
+	defer stop()
 	defer cancel()
 
 	var pageErr error

@@ -132,7 +132,7 @@ func (v *Vulnerabilities) load(ctx context.Context) {
 			filtering[name] = value
 		}
 	}
-	v.position = v.loadPosition(ctx, v.Server.Host, v.settings.Collect, v.settings.Status, filtering)
+	v.position = v.loadPosition(ctx, v.Server.Host, v.settings.Collect, slices.Sorted(slices.Values(v.settings.Status)), filtering)
 	v.delivered = openDelivered(ctx, v.Store, v.name, v.position.Generation, v.log)
 	if v.position.Started.IsZero() {
 		v.store(ctx, change{forget: true}, nil)
@@ -247,13 +247,17 @@ func (v *Vulnerabilities) page(ctx context.Context, p pass) (more bool, err erro
 	if err := v.Pipeline.Ready(ctx); err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
 	query, until := v.query(p)
-	answer, err := v.Client.Detections(ctx, v.settings.Version, query)
+	answer, err := v.Client.Detections(reading, v.settings.Version, query)
 	if err != nil {
 		if v.removeRefused(err, query) {
 			return true, nil
+		}
+		var timeout *qualys.TimeoutError
+		if errors.As(err, &timeout) {
+			v.pages.broke(0) // the server may need too long for so many hosts
 		}
 		return false, err
 	}
@@ -261,7 +265,7 @@ func (v *Vulnerabilities) page(ctx context.Context, p pass) (more bool, err erro
 
 	refused := v.progress.refused.Load()
 	batches := &batches{maxRecords: v.Records.MaxRecords, maxBytes: v.Records.MaxBytes, deliver: v.deliver}
-	err = v.read(ctx, answer, p, batches)
+	err = v.read(ctx, answer, stop, p, batches)
 	v.progress.received.Add(answer.Bytes())
 	if ctx.Err() == nil {
 		// What was read whole before an error is delivered before anything is asked for again.
@@ -338,7 +342,7 @@ func (v *Vulnerabilities) removeRefused(err error, query url.Values) bool {
 }
 
 // read makes outputs of an answer and gathers them into batches.
-func (v *Vulnerabilities) read(ctx context.Context, answer *qualys.DetectionPage, p pass, batches *batches) error {
+func (v *Vulnerabilities) read(ctx context.Context, answer *qualys.DetectionPage, stop func(), p pass, batches *batches) error {
 	part := newSeenSet(slices.Clone(v.delivered.part))
 	judge := func(item *records.Item) verdict {
 		one := seenOf(item)
@@ -358,7 +362,7 @@ func (v *Vulnerabilities) read(ctx context.Context, answer *qualys.DetectionPage
 			v.start(answer.ServerTime())
 		}
 	}
-	err := v.reader.read(ctx, answer, judge, func(out output) error {
+	err := v.reader.read(ctx, answer, stop, judge, func(out output) error {
 		head()
 		v.count(ctx, &out)
 		return batches.add(ctx, out)

@@ -473,3 +473,31 @@ func TestNothingIsFetchedWhileThePipelineRefuses(t *testing.T) {
 		assert.Equal(t, health.Collecting, b.health.Snapshot()[VulnerabilitiesDataset])
 	})
 }
+
+func TestBrokenHostDoesNotWaitForTheRestOfASlowPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.hosts = detections(6, time.Now().Add(-24*time.Hour))
+		release := make(chan struct{})
+		first := true
+		fake.fault = func(r *request, w http.ResponseWriter) bool {
+			if !first {
+				return false
+			}
+			first = false
+			fmt.Fprint(w, "<HOST_LIST_VM_DETECTION_OUTPUT><RESPONSE><HOST_LIST><HOST><ID>10</ID><DETECTION_LIST><DETECTION></WRONG>")
+			fmt.Fprint(w, strings.Repeat(" ", 1<<21))
+			_ = http.NewResponseController(w).Flush()
+			fake.mu.Unlock()
+			defer fake.mu.Lock()
+			<-release
+			return true
+		}
+		b := newBench(t, fake, next, nil)
+		_, _, run := b.vulnerabilities(testVulnerabilities(), nil)
+		defer run.stop()
+		defer close(release)
+		passTime(20 * time.Second) // the silence would be given up after a minute
+		assert.Equal(t, onceEach(6), next.counts())
+	})
+}
