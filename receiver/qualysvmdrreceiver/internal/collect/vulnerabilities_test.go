@@ -486,7 +486,7 @@ func TestBrokenHostDoesNotWaitForTheRestOfASlowPage(t *testing.T) {
 			}
 			first = false
 			fmt.Fprint(w, "<HOST_LIST_VM_DETECTION_OUTPUT><RESPONSE><HOST_LIST><HOST><ID>10</ID><DETECTION_LIST><DETECTION></WRONG>")
-			fmt.Fprint(w, strings.Repeat(" ", 1<<21))
+			fmt.Fprint(w, strings.Repeat(" ", 3<<19))
 			_ = http.NewResponseController(w).Flush()
 			fake.mu.Unlock()
 			defer fake.mu.Lock()
