@@ -177,7 +177,7 @@ func onlyRecord(t testing.TB, out Output) plog.LogRecord {
 	return all[0]
 }
 
-// detection returns an attribute-free body as JSON of the only record that the host makes.
+// hostJSON returns the body of the only record that a host with these elements makes, as JSON.
 func hostJSON(t *testing.T, elements ...string) string {
 	t.Helper()
 	return onlyRecord(t, detectionsOf(t, inJSON(testSettings()), oneHost(elements...))).Body().Str()

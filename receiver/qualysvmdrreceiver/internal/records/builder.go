@@ -55,8 +55,8 @@ func (b *builder) fits() bool {
 	return n == 0 || n < b.settings.MaxRecords && b.current.Bytes+int(b.item.Bytes) <= b.settings.MaxBytes
 }
 
-// Full tells whether Take should be called before more is read. One Output is full at the most if that is obeyed after
-// each method that reads.
+// Full tells whether Take should be called before more is read. If that is obeyed after each call that reads, one Take
+// is enough each time, and one more at the end.
 func (b *builder) Full() bool {
 	n := len(b.current.Items)
 	return len(b.ready) > 0 || n > 0 && (n >= b.settings.MaxRecords || b.current.Bytes >= b.settings.MaxBytes)
@@ -91,8 +91,8 @@ func (b *builder) resource() pcommon.Map {
 	return rl.Resource().Attributes()
 }
 
-// record adds a record for the item in work, with what all records have: a body is still missing. Room is made for extra more
-// attributes.
+// record adds a record for the item in work, with what all records have: a body is still missing. Room is made for
+// extra more attributes.
 func (b *builder) record(dataset *dataset, extra int) plog.LogRecord {
 	lr := b.records.AppendEmpty()
 	lr.SetObservedTimestamp(b.collected)
@@ -145,9 +145,6 @@ func (b *builder) buffer() []byte {
 
 // nameCut names the values that were cut in an attribute of the record.
 func nameCut(lr plog.LogRecord, paths []string) {
-	if len(paths) == 0 {
-		return
-	}
 	s := lr.Attributes().PutEmptySlice(attrTruncated)
 	s.EnsureCapacity(len(paths))
 	for _, path := range paths {

@@ -71,7 +71,7 @@ func TestACutAnywhereLosesOnlyWhatIsNotWhole(t *testing.T) {
 			if last < 0 {
 				last = strings.LastIndex(tt.answer, "]")
 			}
-			for cut := range last {
+			for cut := 0; cut < last; cut += 3 {
 				broken := []error{nil, errBroken}[cut%2]
 				out, err := tt.read(&cutReader{Reader: strings.NewReader(tt.answer[:cut]), err: broken})
 				require.Error(t, err, "cut after %d bytes", cut)

@@ -16,8 +16,8 @@ import (
 )
 
 // Detections builds the records of host detections. Elements of a host are expected before its detections, as Qualys
-// sends them. Those that come later are added to the end of the bodies that can still be reached: of the host's further records,
-// and of those in the current Output.
+// sends them. Those that come later are added to the end of the bodies that can still be reached: of the host's further
+// records, and of those in the current Output.
 type Detections struct {
 	builder
 	host     host
@@ -253,7 +253,7 @@ func (d *Detections) EndHost() error {
 }
 
 // Take returns the oldest Output, which goes over to the caller. The builder goes on with a fresh one, also within a
-// host. Only the last Output after the last record is not full.
+// host.
 func (d *Detections) Take() Output {
 	if len(d.ready) == 0 {
 		d.refresh()

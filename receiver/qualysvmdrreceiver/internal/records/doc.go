@@ -22,14 +22,19 @@
 //     become one list, in the order of the source.
 //   - The list beside a list whose entries have an attribute is as long as that
 //     list: an entry without the attribute has "" there.
+//   - An empty QDS_FACTORS or METADATA is an empty map.
 //   - Text between elements becomes the key Text.
 //   - The attributes of DETECTION and VULN themselves, which have nothing beside
 //     them, become keys inside of them.
 //   - An element of a host or an entry that would take a key which the record
 //     itself uses (LogType, and Detection in a host) gets Qualys before its key.
+//   - Elements of a host that come after its first detections stand behind the
+//     detection in the bodies of its records.
 //   - A whole number of an asset that does not fit into 64 bits, signed, is a
 //     string of its digits in a map, and the number as it was sent in JSON.
 //   - A name that an asset's object has twice becomes a list, too.
+//   - An asset without an agent to which the gateway gives no key agent gets one,
+//     and one without softwareListData gets an empty list.
 //
 // # Way of the data
 //

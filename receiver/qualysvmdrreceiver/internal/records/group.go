@@ -24,13 +24,12 @@ type kid struct {
 type group struct {
 	key         *key
 	first, last int32
-	count       int32
 	list        bool
 	beside      int32 // of attributes, the group they belong to, or -1
 }
 
-// unite groups the siblings from index from to the end of nodes, and returns the tape with what has become of them and how many
-// they are now. Entries that are missing in a list of attributes get the key empty.
+// unite groups the siblings from index from to the end of nodes, and returns the tape with what has become of them and
+// how many they are now. Entries that are missing in a list of attributes get the key empty.
 func (g *grouper) unite(nodes []node, from int, empty *key) ([]node, int, error) {
 	g.stamp++
 	n, unique := 0, true
@@ -77,13 +76,14 @@ func (g *grouper) gather(nodes []node, from int) {
 		if n.key.stamp != g.stamp {
 			n.key.stamp = g.stamp
 			n.key.group = int32(len(g.groups))
-			g.groups = append(g.groups, group{key: n.key, first: this, last: this, count: 1, list: n.repeats || n.kind == list, beside: beside})
+			g.groups = append(g.groups, group{
+				key: n.key, first: this, last: this, list: n.repeats || n.kind == list, beside: beside,
+			})
 			continue
 		}
 		in := &g.groups[n.key.group]
 		g.kids[in.last].next = this
 		in.last = this
-		in.count++
 		in.list = true
 		if in.beside != beside {
 			in.beside = -1

@@ -14,8 +14,9 @@ type hasher struct {
 	buf []byte
 }
 
-// values returns the hash of all names and values of a tape, and the size of its text, names included. Numbers count by what they
-// say, so that neither white space nor the order in which text was gathered matters.
+// values returns the hash of all names and values of a tape, and the size of its text, names included. Numbers count by
+// what they say, and text without the white space around it, so that the same values have the same hash however they
+// were written.
 func (h *hasher) values(nodes []node, text []byte) (sum uint64, size int) {
 	b := h.buf[:0]
 	size = len(text)

@@ -59,6 +59,7 @@ func TestTruncatedNamesEveryPath(t *testing.T) {
 	}{
 		{"host", detectionsOf(t, testSettings(), oneHost("<OS>"+long+"</OS><DETECTION/>")), []any{"OS"}},
 		{"late", detectionsOf(t, testSettings(), oneHost("<DETECTION><QID>1</QID></DETECTION><DNS_DATA><FQDN>"+long+"</FQDN></DNS_DATA>")), []any{"DnsData.Fqdn"}},
+		{"known before", detectionsOf(t, testSettings(), oneHost("<OS>"+long+"</OS><DETECTION/><DNS>late</DNS>")), []any{"OS"}},
 		{"entry", entriesOf(t, testSettings(), "<VULN><CVE_LIST><CVE><ID>a</ID></CVE><CVE><URL>"+long+"</URL></CVE></CVE_LIST></VULN>"), []any{"Cve.URL"}},
 		{"text in a list", entriesOf(t, testSettings(), "<VULN><X><A>"+long+"</A><A/></X></VULN>"), []any{"X.A"}},
 		{"text between elements", entriesOf(t, testSettings(), "<VULN><X>"+long+"<A/></X></VULN>"), []any{"X.Text"}},
