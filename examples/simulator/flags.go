@@ -24,13 +24,14 @@ type flags struct {
 	options qualyssim.Options
 }
 
-// parseFlags reads the command line; usage and what is wrong go to out.
+// parseFlags reads the command line; the usage goes to out when it is asked for.
 func parseFlags(args []string, out io.Writer) (*flags, error) {
 	f := new(flags)
 	o := &f.options
 	o.MinDetections, o.MaxDetections = 50, 300
 	set := flag.NewFlagSet("simulator", flag.ContinueOnError)
-	set.SetOutput(out)
+	// The caller tells what is wrong: the usage of all flags would hide it.
+	set.SetOutput(io.Discard)
 
 	set.StringVar(&f.listen, "listen", "127.0.0.1:8081", "`address` to listen on; port 0 takes a free one")
 	set.StringVar(&o.Username, "username", qualyssim.DefaultUsername, "the account's login")
@@ -89,6 +90,10 @@ func parseFlags(args []string, out io.Writer) (*flags, error) {
 
 	faultFlags(set, &o.Faults)
 	if err := set.Parse(args); err != nil {
+		if errors.Is(err, errHelp) {
+			set.SetOutput(out)
+			set.Usage()
+		}
 		return nil, err
 	}
 	if set.NArg() > 0 {

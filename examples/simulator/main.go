@@ -61,11 +61,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	// The context that ended must not cut short the goodbye to calls that are running.
 	goodbye, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if err := server.Shutdown(goodbye); err != nil {
+	if server.Shutdown(goodbye) != nil {
 		err = server.Close()
-		<-served
-		return err
 	}
-	<-served
-	return nil
+	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
+		return ended
+	}
+	return err
 }

@@ -39,12 +39,26 @@ func TestFlags(t *testing.T) {
 
 func TestWrongFlags(t *testing.T) {
 	for _, args := range [][]string{
-		{"--detections", "9-5"}, {"--asset-size", "big"}, {"--hosts", "-3"}, {"--cut-rate", "2"}, {"--rate-headers", "loud"},
-		{"--faults", `{"cuts":1}`}, {"--start", "today"}, {"serve"}, {"--colour"},
+		{"--detections", "9-5"},
+		{"--asset-size", "big"},
+		{"--hosts", "-3"},
+		{"--cut-rate", "2"},
+		{"--rate-headers", "loud"},
+		{"--faults", `{"cuts":1}`},
+		{"--start", "today"},
+		{"serve"},
+		{"--colour"},
 	} {
 		_, err := parseFlags(args, io.Discard)
 		assert.Error(t, err, args)
 	}
+}
+
+func TestUsageNamesTheFlags(t *testing.T) {
+	var usage bytes.Buffer
+	_, err := parseFlags([]string{"--help"}, &usage)
+	assert.ErrorIs(t, err, errHelp)
+	assert.Contains(t, usage.String(), "-cut-rate")
 }
 
 func TestProgramServesUntilItIsTold(t *testing.T) {

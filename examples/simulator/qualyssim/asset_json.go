@@ -259,7 +259,7 @@ var assetFields = []assetField{
 	{"hostingCategory1", nothing},
 	{"customAttributes", nothing},
 	{"lparId", nothing},
-	{"processor", func(j *jsonBuilder, name string, w *assetWriter) {
+	{"processor", func(j *jsonBuilder, name string, _ *assetWriter) {
 		j.object(name, func() {
 			j.text("description", "Example(R) CPU 1234")
 			j.int("speed", 2100)

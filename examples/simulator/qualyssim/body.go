@@ -56,17 +56,19 @@ func (b *body) write(data []byte) error {
 	} else {
 		_, err = b.wire.Write(data)
 	}
-	return b.c.note(err)
+	b.c.note(err)
+	return b.c.err
 }
 
 // flush sends what is held anywhere.
 func (b *body) flush() error {
 	if b.gzip != nil {
-		if b.c.note(b.gzip.Flush()) != nil {
-			return b.c.err
-		}
+		b.c.note(b.gzip.Flush())
 	}
-	return b.c.note(http.NewResponseController(b.c.w).Flush())
+	if b.c.err == nil {
+		b.c.note(http.NewResponseController(b.c.w).Flush())
+	}
+	return b.c.err
 }
 
 // end ends the answer; the body must not be used any more.
@@ -105,7 +107,7 @@ func (b *body) keepAlive(x *xmlBuilder, root string) error {
 	}
 	for left := time.Duration(faults.KeepAlive); left > 0; left -= every {
 		x.comment("keep-alive for " + root + " ")
-		if b.sendNow(x) != nil || b.flush() != nil || b.c.note(b.c.wait(min(every, left))) != nil {
+		if b.sendNow(x) != nil || b.flush() != nil || b.c.pause(min(every, left)) != nil {
 			return b.c.err
 		}
 	}

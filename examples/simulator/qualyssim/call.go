@@ -115,7 +115,7 @@ func (c *call) answer(serve func(*call)) {
 	if c.api != NoAPI {
 		c.mishap = c.s.faults.draw(c.api)
 	}
-	if c.note(c.wait(time.Duration(c.mishap.faults.Delay))) != nil {
+	if c.pause(time.Duration(c.mishap.faults.Delay)) != nil {
 		return
 	}
 	if c.mishap.reply != "" {
@@ -156,10 +156,15 @@ func (c *call) write(b []byte) {
 }
 
 // note keeps the first error of the answer.
-func (c *call) note(err error) error {
+func (c *call) note(err error) {
 	if c.err == nil {
 		c.err = err
 	}
+}
+
+// pause is a wait that is a part of the answer.
+func (c *call) pause(d time.Duration) error {
+	c.note(c.wait(d))
 	return c.err
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	corpusSize = 512 << 10
+	corpusSize = 160 << 10
 	// meanResults is the mean of the sizes that resultsSize draws.
 	meanResults = 1210
 )

@@ -40,7 +40,7 @@ func (s *subscription) appendDetection(x *xmlBuilder, h *host, found *detection,
 	source := detectedBy[d.below(len(detectedBy))]
 	x.plain("SOURCE", source)
 	if show.qds {
-		appendQDS(x, found, &d)
+		appendQDS(x, &d)
 	}
 	if show.qdsFactors {
 		x.open("QDS_FACTORS")
@@ -119,7 +119,7 @@ func (s *subscription) appendResults(x *xmlBuilder, text *resultsText, d *dice, 
 	x.end("RESULTS")
 }
 
-func appendQDS(x *xmlBuilder, found *detection, d *dice) {
+func appendQDS(x *xmlBuilder, d *dice) {
 	score := d.between(1, 100)
 	severity := "LOW"
 	switch {

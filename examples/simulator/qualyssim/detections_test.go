@@ -44,8 +44,10 @@ func TestSeedDecidesContent(t *testing.T) {
 		c := newClient(t, Options{Seed: seed, PublicURL: "https://qualys.example.com"})
 		return c.list(detectionPath, everything+"&show_qds=1&show_qds_factors=1&show_tags=1").body
 	}
-	assert.Equal(t, read(1), read(1))
-	assert.NotEqual(t, read(1), read(2))
+	first := read(1)
+	again, other := read(1), read(2)
+	assert.Equal(t, first, again)
+	assert.NotEqual(t, first, other)
 }
 
 // updated is the time by which a detection counts as updated.
@@ -174,7 +176,8 @@ func TestEmptyListHasNoHostList(t *testing.T) {
 }
 
 func TestShownElements(t *testing.T) {
-	c := newClient(t, Options{Hosts: 40})
+	c := newClient(t, Options{Hosts: 40, Assets: 40})
+	assets := slices.Collect(c.server.Assets())
 	plain := c.detections("show_results=0")
 	for _, h := range plain.hosts() {
 		assert.Zero(t, h.AssetID)
@@ -190,7 +193,8 @@ func TestShownElements(t *testing.T) {
 	rich := c.detections(everything + "&show_asset_id=1&show_tags=1&show_cloud_tags=1&host_metadata=all&show_qds=1&show_qds_factors=1&show_reopened_info=1")
 	var cloudTags, metadata, reopened int
 	for i, h := range rich.hosts() {
-		assert.Equal(t, slices.Collect(c.server.Assets())[min(i, 19)].ID, rich.hosts()[min(i, 19)].AssetID)
+		assert.Equal(t, assets[i].HostID, h.ID)
+		assert.Equal(t, assets[i].ID, h.AssetID)
 		assert.NotEmpty(t, h.Tags)
 		cloudTags += len(h.CloudTags)
 		metadata += len(h.Metadata)

@@ -215,7 +215,6 @@ func TestRatesAreRates(t *testing.T) {
 	}
 	assert.InDelta(t, 50, counts[http.StatusConflict], 25)
 	assert.Equal(t, 100, counts[http.StatusConflict]+counts[http.StatusOK])
-	c.login()
 }
 
 func TestNextFaultsComeInOrder(t *testing.T) {

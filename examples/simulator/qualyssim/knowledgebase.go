@@ -56,7 +56,7 @@ func serveKnowledgeBase(c *call) {
 	if !c.form.Has("last_modified_after") {
 		since = -1 << 62
 	}
-	if c.note(c.wait(time.Duration(asked)*c.s.options.KnowledgeBaseDelay)) != nil {
+	if c.pause(time.Duration(asked)*c.s.options.KnowledgeBaseDelay) != nil {
 		return
 	}
 
