@@ -187,7 +187,7 @@ func (d *dataset) offer(ctx context.Context, b *batch) error {
 // count adds what the records' making had to repair.
 func (d *dataset) count(ctx context.Context, out *output) {
 	if out.Repaired > 0 {
-		d.Telemetry.QualysvmdrStringsRepaired.Add(ctx, int64(out.Repaired), d.attrs)
+		d.Telemetry.QualysvmdrStringsRepaired.Add(ctx, out.Repaired, d.attrs)
 	}
 	if out.Truncated > 0 {
 		d.Telemetry.QualysvmdrValuesTruncated.Add(ctx, int64(out.Truncated), d.attrs)

@@ -48,9 +48,9 @@ type detection struct {
 type fakeQualys struct {
 	mu       sync.Mutex
 	hosts    map[uint64][]detection
-	broken   map[uint64]bool      // hosts whose bytes cannot be read
-	entries  map[int]time.Time    // QIDs that have an entry, by when it was modified
-	assets   map[int64]time.Time  // by when they were modified
+	broken   map[uint64]bool     // hosts whose bytes cannot be read
+	entries  map[int]time.Time   // QIDs that have an entry, by when it was modified
+	assets   map[int64]time.Time // by when they were modified
 	requests []request
 	// fault may take over the answer to a request.
 	fault func(*request, http.ResponseWriter) bool
@@ -304,7 +304,7 @@ func newBench(t *testing.T, fake *fakeQualys, next *backend, client storage.Clie
 		Client:       fake.serve(t, waits),
 		Store:        checkpoint.New(client),
 		Telemetry:    telemetry,
-		Pipeline:     newTestPipeline(t, context.Background(), next),
+		Pipeline:     newTestPipeline(context.Background(), t, next),
 		Waits:        waits,
 		Refused:      func(_ context.Context, _ qualys.EndpointName, err error) { b.refused = append(b.refused, err) },
 		Retry:        testRetry(),

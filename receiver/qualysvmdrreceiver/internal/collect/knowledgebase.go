@@ -49,6 +49,7 @@ type KnowledgeBase struct {
 	// began is the start of the first collection of detections by the server's clock, in Unix seconds.
 	began    atomic.Int64
 	position knowledgeBasePosition
+	pages    pageSize
 }
 
 // knowledgeBasePosition is where the dataset stands besides the states of its QIDs.
@@ -68,6 +69,7 @@ func NewKnowledgeBase(ctx context.Context, shared Settings, settings KnowledgeBa
 		dataset:  newDataset(shared, KnowledgeBaseDataset, state),
 		settings: settings,
 		builder:  records.NewKnowledgeBase(shared.Records),
+		pages:    newPageSize(settings.PageSize),
 	}
 	k.qids = openQIDs(ctx, shared.Store, k.log)
 	k.flushing.Store(true) // what waited before a restart waits no longer
@@ -168,7 +170,12 @@ func (k *KnowledgeBase) collect(ctx context.Context) error {
 			k.progress.begin(window)
 			fetched = true
 		}
-		if err := k.page(ctx, k.qids.take(k.settings.PageSize)); err != nil {
+		asked := k.qids.take(k.pages.now, k.pages.guilty())
+		if len(asked) == 0 {
+			k.passOver(ctx)
+			continue
+		}
+		if err := k.page(ctx, asked); err != nil {
 			return fmt.Errorf("entries: %w", err)
 		}
 	}
@@ -254,8 +261,13 @@ func (k *KnowledgeBase) page(ctx context.Context, asked []uint32) error {
 		return failed
 	}
 	if err != nil {
+		if ctx.Err() == nil && batches.blocked <= stalled {
+			k.broken(asked, answeredQIDs)
+		}
 		return err
 	}
+	k.passOver(ctx)
+	k.pages.whole()
 	k.readWhole()
 	var without []qidEntry
 	for _, qid := range asked {
@@ -268,6 +280,31 @@ func (k *KnowledgeBase) page(ctx context.Context, asked []uint32) error {
 		k.store(ctx, without)
 	}
 	return nil
+}
+
+// broken judges a page that ended within its bytes: it becomes smaller, down to the one entry that breaks it.
+func (k *KnowledgeBase) broken(asked []uint32, answered map[uint32]bool) {
+	asked = slices.DeleteFunc(slices.Clone(asked), func(qid uint32) bool { return answered[qid] })
+	var alone uint64
+	if len(asked) == 1 {
+		alone = uint64(asked[0])
+	}
+	k.pages.broke(alone)
+}
+
+// passOver gives up entries that cannot be read, now that others could, until the next refresh.
+func (k *KnowledgeBase) passOver(ctx context.Context) {
+	guilty := k.pages.guilty()
+	if len(guilty) == 0 {
+		return
+	}
+	given := make([]qidEntry, len(guilty))
+	for i, qid := range guilty {
+		given[i] = qidEntry{qid: uint32(qid), state: missing}
+		delete(k.pages.alone, qid)
+	}
+	k.log.Error("KnowledgeBase entries are passed over, as their answers cannot be read. They are asked for again at the next refresh.", zap.Uint64s("qids", guilty))
+	k.store(ctx, given)
 }
 
 // read makes records of the entries of an answer and gathers them into batches.

@@ -163,5 +163,33 @@ func TestManyQIDsCostLittle(t *testing.T) {
 	assert.Empty(t, q.add(many), "each is new once")
 	_, waits, _ := q.count()
 	assert.Equal(t, 100_000, waits)
-	assert.Len(t, q.take(500), 500)
+	assert.Len(t, q.take(500, nil), 500)
+}
+
+func TestEntryThatCannotBeReadHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.hosts = detections(20, time.Now().Add(-24*time.Hour)) // QIDs 1000 to 1003
+		for qid := 1000; qid < 1004; qid++ {
+			fake.entries[qid] = time.Now().Add(-48 * time.Hour)
+		}
+		broken := true
+		fake.fault = func(r *request, w http.ResponseWriter) bool {
+			if !broken || !strings.Contains(r.form.Get("ids"), "1000") {
+				return false
+			}
+			fmt.Fprint(w, "<KNOWLEDGE_BASE_VULN_LIST_OUTPUT><RESPONSE><VULN_LIST><VULN><QID>1000</TITLE>")
+			return true
+		}
+		b := newBench(t, fake, next, nil)
+		_, _, run := b.vulnerabilities(testVulnerabilities(), testKnowledgeBase())
+		defer run.stop()
+		passTime(10 * time.Minute)
+		assert.Equal(t, map[string]int{"entry 1001": 1, "entry 1002": 1, "entry 1003": 1}, entries(next.counts()))
+		assert.Len(t, b.logs.FilterMessageSnippet("passed over").All(), 1)
+		assert.Equal(t, health.Collecting, b.health.Snapshot()[KnowledgeBaseDataset])
+		fake.change(func() { broken = false })
+		passTime(24 * time.Hour)
+		assert.Equal(t, 1, entries(next.counts())["entry 1000"], "it is asked for again at the next refresh")
+	})
 }

@@ -8,12 +8,12 @@ import (
 	"slices"
 )
 
-// pageSize is how many hosts are asked for in one request. Pages that break become smaller, down to one host, and grow
+// pageSize is how many hosts, or entries, are asked for in one request. Pages that break become smaller, down to one, and grow
 // back as others are read whole.
 type pageSize struct {
 	most, now int
 	cuts      int // pages broken in a row
-	// alone counts, by host, the answers that broke in the bytes of that host alone, since a page was read whole.
+	// alone counts, by host or entry, the answers that it alone broke since a page was read whole.
 	alone map[uint64]int
 }
 

@@ -229,7 +229,7 @@ var permanentMark = reflect.TypeOf(consumererror.NewPermanent(nil))
 // permanent tells whether an error is permanent: marked so as a whole, or every error that is joined in it.
 // [consumererror.IsPermanent] says so already when one of them is, and the others' records would be lost.
 func permanent(err error) bool {
-	switch x := err.(type) {
+	switch x := err.(type) { //nolint:errorlint // it walks the tree of errors itself
 	case nil:
 		return false
 	case interface{ Unwrap() []error }:

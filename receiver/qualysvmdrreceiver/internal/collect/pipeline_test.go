@@ -111,7 +111,7 @@ func testRetry() configretry.BackOffConfig {
 	return retry
 }
 
-func newTestPipeline(t *testing.T, hard context.Context, next *backend) *Pipeline {
+func newTestPipeline(hard context.Context, t *testing.T, next *backend) *Pipeline {
 	settings := receivertest.NewNopSettings(component.MustNewType("qualysvmdr"))
 	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{ReceiverID: settings.ID, ReceiverCreateSettings: settings})
 	require.NoError(t, err)
@@ -135,7 +135,7 @@ func TestRefusedBatchIsOfferedUntilAccepted(t *testing.T) {
 			}
 			return nil
 		})
-		p := newTestPipeline(t, t.Context(), next)
+		p := newTestPipeline(t.Context(), t, next)
 		refused := 0
 		err := p.Deliver(t.Context(), logsOf("a", "b", "c"), refusals{
 			refused: func(error) { refused++ },
@@ -158,7 +158,7 @@ func TestOnlyRecordsRefusedForGoodAreDropped(t *testing.T) {
 			}
 			return nil
 		})
-		p := newTestPipeline(t, t.Context(), next)
+		p := newTestPipeline(t.Context(), t, next)
 		var dropped []string
 		err := p.Deliver(t.Context(), logsOf("a", "b", "bad", "c", "d", "bad", "e"), refusals{
 			refused: noRefusals(t).refused,
@@ -182,7 +182,7 @@ func TestDatasetsSendNothingWhileABatchIsRefused(t *testing.T) {
 			}
 			return nil
 		})
-		p := newTestPipeline(t, t.Context(), next)
+		p := newTestPipeline(t.Context(), t, next)
 		var delivering sync.WaitGroup
 		delivering.Go(func() {
 			assert.NoError(t, p.Deliver(t.Context(), logsOf("a"), refusals{refused: func(error) {}, dropped: noRefusals(t).dropped}))
@@ -214,7 +214,7 @@ func TestOnlyTheRestIsOfferedAgainWhereTheErrorNamesIt(t *testing.T) {
 			next.mu.Unlock()
 			return fmt.Errorf("half of it: %w", consumererror.NewLogs(errors.New("no room"), rest))
 		}
-		p := newTestPipeline(t, t.Context(), next)
+		p := newTestPipeline(t.Context(), t, next)
 		err := p.Deliver(t.Context(), logsOf("a", "b", "c", "d"), refusals{refused: func(error) {}, dropped: noRefusals(t).dropped})
 		require.NoError(t, err)
 		assert.Equal(t, []string{"a", "b", "c", "d"}, next.texts())
@@ -224,7 +224,7 @@ func TestOnlyTheRestIsOfferedAgainWhereTheErrorNamesIt(t *testing.T) {
 func TestStopDuringRefusalsEndsTheDeliveryAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		next := newBackend(func(context.Context, plog.Logs) error { return errors.New("backend is down") })
-		p := newTestPipeline(t, t.Context(), next)
+		p := newTestPipeline(t.Context(), t, next)
 		ctx, stop := context.WithCancel(t.Context())
 		began := time.Now()
 		time.AfterFunc(100*time.Millisecond, stop)
@@ -247,7 +247,7 @@ func TestDeliveryInFlightMayEndAfterTheStop(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				next := newBackend(func(ctx context.Context, _ plog.Logs) error { return sleep(ctx, test.takes) })
-				p := newTestPipeline(t, t.Context(), next)
+				p := newTestPipeline(t.Context(), t, next)
 				ctx, stop := context.WithCancel(t.Context())
 				stop()
 				began := time.Now()
@@ -269,7 +269,7 @@ func TestAbortEndsADeliveryInFlight(t *testing.T) {
 		next := newBackend(func(ctx context.Context, _ plog.Logs) error { return sleep(ctx, time.Hour) })
 		hard, abort := context.WithCancel(t.Context())
 		run, stop := context.WithCancel(hard)
-		p := newTestPipeline(t, hard, next)
+		p := newTestPipeline(hard, t, next)
 		time.AfterFunc(time.Second, stop)
 		time.AfterFunc(2*time.Second, abort)
 		began := time.Now()

@@ -117,13 +117,13 @@ func (q *qids) get(qid uint32) (qidEntry, bool) {
 	return e, ok
 }
 
-// take returns up to n QIDs that are to be fetched, in order.
-func (q *qids) take(n int) []uint32 {
+// take returns up to n QIDs that are to be fetched, in order, but for those of except.
+func (q *qids) take(n int, except []uint64) []uint32 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var found []uint32
 	for qid, e := range q.entries {
-		if e.state.fetched() {
+		if e.state.fetched() && !slices.Contains(except, uint64(qid)) {
 			found = append(found, qid)
 		}
 	}

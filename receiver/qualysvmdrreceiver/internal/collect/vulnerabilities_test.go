@@ -450,7 +450,7 @@ func TestNothingIsFetchedWhileThePipelineRefuses(t *testing.T) {
 			fake.entries[qid] = time.Now().Add(-time.Hour)
 		}
 		up := time.Now().Add(10 * time.Minute)
-		next.decide = func(_ context.Context, offered plog.Logs) error {
+		next.decide = func(context.Context, plog.Logs) error {
 			if len(next.texts()) > 0 && time.Now().Before(up) {
 				return errors.New("backend is down")
 			}
@@ -480,7 +480,7 @@ func TestBrokenHostDoesNotWaitForTheRestOfASlowPage(t *testing.T) {
 		fake.hosts = detections(6, time.Now().Add(-24*time.Hour))
 		release := make(chan struct{})
 		first := true
-		fake.fault = func(r *request, w http.ResponseWriter) bool {
+		fake.fault = func(_ *request, w http.ResponseWriter) bool {
 			if !first {
 				return false
 			}

@@ -54,6 +54,9 @@ func TestEveryDetectionOfEveryPageArrivesOnce(t *testing.T) {
 			collector.Await(t, "all detections arrived", func() bool {
 				return sink.Count(vulnerabilityLogs) >= len(expected)
 			})
+			collector.Await(t, "the metrics count them", func() bool {
+				return collector.Metric(t, "otelcol_qualysvmdr_records", `dataset="vulnerabilities"`) >= float64(len(expected))
+			})
 			collector.Interrupt(t)
 			assert.Zero(t, collector.ExitCode(t))
 

@@ -33,8 +33,10 @@ func TestAssetBodies(t *testing.T) {
 		{"software is something else", `{"softwareListData":"none","y":1}`, `"softwareListData":"none","y":1`},
 		{"software elsewhere", `{"a":{"softwareListData":{"software":[{"id":1}]}}}`, `"a":{"softwareListData":{"software":[{"id":1}]}}`},
 
-		{"ports", `{"openPortListData":{"n":1,"openPort":[{"port":1,"lastUpdated":"2026-11-19T19:59:59.999Z"},{"port":2,"lastUpdated":"2026-11-19T20:00:00.000Z"},{"port":3},{"port":4,"lastUpdated":null},{"port":5,"lastUpdated":"soon"},null,{"port":6,"lastUpdated":1763562070000},{"port":7,"lastUpdated":1795204800000}]}}`,
-			`"openPortListData":{"n":1,"openPort":[{"port":2,"lastUpdated":"2026-11-19T20:00:00.000Z"},{"port":3},{"port":4,"lastUpdated":null},{"port":5,"lastUpdated":"soon"},null,{"port":7,"lastUpdated":1795204800000}]}`},
+		{
+			"ports", `{"openPortListData":{"n":1,"openPort":[{"port":1,"lastUpdated":"2026-11-19T19:59:59.999Z"},{"port":2,"lastUpdated":"2026-11-19T20:00:00.000Z"},{"port":3},{"port":4,"lastUpdated":null},{"port":5,"lastUpdated":"soon"},null,{"port":6,"lastUpdated":1763562070000},{"port":7,"lastUpdated":1795204800000}]}}`,
+			`"openPortListData":{"n":1,"openPort":[{"port":2,"lastUpdated":"2026-11-19T20:00:00.000Z"},{"port":3},{"port":4,"lastUpdated":null},{"port":5,"lastUpdated":"soon"},null,{"port":7,"lastUpdated":1795204800000}]}`,
+		},
 		{"all ports are old", `{"openPortListData":{"openPort":[{"port":1,"lastUpdated":"2020-01-01T00:00:00.000Z"}]}}`, `"openPortListData":{"openPort":[]}`},
 		{"ports are null", `{"openPortListData":null}`, `"openPortListData":null`},
 		{"ports in it are null", `{"openPortListData":{"openPort":null}}`, `"openPortListData":{"openPort":null}`},

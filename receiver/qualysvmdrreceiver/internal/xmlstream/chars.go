@@ -65,7 +65,6 @@ func plain(p []byte, i int, where place) int {
 			break
 		}
 		switch classes[p[i]] {
-		case ordinary:
 		case multibyte:
 			c, size := utf8.DecodeRune(p[i:])
 			if c == utf8.RuneError && size == 1 || !isChar(c) {
@@ -84,7 +83,7 @@ func plain(p []byte, i int, where place) int {
 			if bytes.HasPrefix(p[i:], cdataEnd) {
 				return i
 			}
-		default:
+		default: // special, ampersand
 			return i
 		}
 		i++

@@ -18,9 +18,10 @@
 // What is deliberately stricter than encoding/xml in its strict mode: exactly
 // one root (unless the reader is one of fragments), no text outside of it, no
 // declarations but one DOCTYPE before it, an XML declaration only where the
-// document begins, no attribute twice, white space between attributes. What is more
-// lenient: the characters above, "--" in comments, names by the fifth edition
-// of XML 1.0.
+// document begins (white space before it is forgiven), no attribute twice, white
+// space between attributes, no encoding but UTF-8. What is more lenient: the
+// characters above, "--" in comments, any version, names by the fifth edition of
+// XML 1.0.
 //
 // The window has a fixed size, and a tag must fit into it. So memory depends
 // neither on the size of the document nor on that of a value, comment or run

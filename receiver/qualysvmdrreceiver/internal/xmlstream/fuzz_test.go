@@ -78,6 +78,14 @@ func FuzzReader(f *testing.F) {
 			t.Fatalf("at once: %v, a byte at a time: %v", gotErr, slowErr)
 		}
 
+		narrowly, narrowErr := readAll(narrow(NewReader(bytes.NewReader(doc)), 2*MaxReference))
+		if !strings.Contains(errorText(narrowErr), "longer than 65536 bytes") {
+			requireSameBeginning(t, got, narrowly)
+			if errorText(gotErr) != errorText(narrowErr) || gotErr == nil && len(got) != len(narrowly) {
+				t.Fatalf("wide window: %v, narrow window: %v", gotErr, narrowErr)
+			}
+		}
+
 		want, wantErr := standardTokens(doc)
 		switch {
 		case gotErr != nil && wantErr == nil && !oneOf(gotErr, stricter):

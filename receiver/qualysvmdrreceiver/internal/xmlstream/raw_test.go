@@ -95,6 +95,20 @@ func TestRawKeepsToItsLimit(t *testing.T) {
 	assert.True(t, bytes.HasPrefix(dst, []byte("kept <A><B>x</B>")))
 }
 
+func TestRawLeavesWhatIsNoXMLToTheOtherReader(t *testing.T) {
+	const element = "<B><!ELEMENT C ANY><C>&</D></B>"
+	r := NewReader(strings.NewReader("<A>" + element + "</A>"))
+	for range 2 {
+		_, err := r.Next()
+		require.NoError(t, err)
+	}
+	raw, err := readRaw(r, 100)
+	require.NoError(t, err)
+	assert.Equal(t, element, string(raw))
+	_, err = readAll(NewFragmentReader(bytes.NewReader(raw)))
+	requireSyntaxError(t, err, "unknown markup declaration", 3)
+}
+
 func TestRawOfACutElementHoldsWhatCame(t *testing.T) {
 	const doc = "<A><B a='>'>x<![CDATA[y]]><!-- z --><C/></B></A>"
 	broken := errors.New("connection reset")

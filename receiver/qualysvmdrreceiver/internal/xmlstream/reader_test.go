@@ -251,6 +251,7 @@ func TestWhatIsNotXMLIsRefused(t *testing.T) {
 		{"an XML declaration inside of the document", "<A><?xml version='1.0'?></A>", "XML declaration elsewhere", 3},
 		{"an XML declaration after a comment", "<!----><?xml version='1.0'?><A/>", "XML declaration elsewhere", 7},
 		{"an XML declaration that is not one", "<?xml version?><A/>", "malformed XML declaration", 0},
+		{"an XML declaration with an open quote", "<?xml version='1?><A/>", "malformed XML declaration", 0},
 		{"an XML declaration with more at its end", "<?xml version='1.0'>?><A/>", "malformed XML declaration", 0},
 		{"an XML declaration with something unknown", "<?xml versio='1.0'?><A/>", "malformed XML declaration", 0},
 		{"an endless XML declaration", "<?xml version='" + long, "XML declaration longer than 65536 bytes", 0},
@@ -259,6 +260,7 @@ func TestWhatIsNotXMLIsRefused(t *testing.T) {
 		{"a name that begins with a digit", "<A><1/></A>", "< that begins no tag", 3},
 		{"a name that begins with something beyond ASCII", "<A><\u00d7/></A>", "malformed element name", 4},
 		{"a name that is not UTF-8", "<A><\xff/></A>", "malformed element name", 4},
+		{"a name that goes on with something beyond ASCII", "<A><B\u00d7/></A>", "no white space before an attribute", 5},
 		{"something else behind a name", "<A><B&></B></A>", "no white space before an attribute", 5},
 		{"a slash in the middle of a tag", "<A / >", "malformed start tag", 3},
 		{"a question mark in a tag", "<A ?>", "malformed start tag", 3},
@@ -558,7 +560,7 @@ func TestNothingEndlessGrowsMemory(t *testing.T) {
 		{"elements", "<A>", "<B c='&lt;'>x</B>", "</A>"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := NewReader(endless(test.head, test.unit, 16<<20, test.tail))
+			r := NewReader(endless(test.head, test.unit, 4<<20, test.tail))
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			for {

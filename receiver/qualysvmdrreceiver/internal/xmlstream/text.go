@@ -17,7 +17,6 @@ func (r *Reader) textPiece() (Kind, error) {
 		return r.hand(p[:seen], seen, text), nil
 	}
 	for {
-		p := r.unread()
 		if i := bytes.IndexByte(p[seen:], '<'); i >= 0 {
 			return r.piece(seen+i, text)
 		}
@@ -25,6 +24,7 @@ func (r *Reader) textPiece() (Kind, error) {
 		if err := r.fill(); err != nil {
 			return r.lastPiece(text, err)
 		}
+		p = r.unread()
 	}
 }
 
@@ -41,7 +41,6 @@ func (r *Reader) cdataPiece() (Kind, error) {
 	}
 	seen = max(0, seen-len(cdataEnd)+1)
 	for {
-		p := r.unread()
 		if i := bytes.Index(p[seen:], cdataEnd); i >= 0 {
 			kind, err := r.piece(seen+i, cdataSection)
 			r.pos += len(cdataEnd)
@@ -52,6 +51,7 @@ func (r *Reader) cdataPiece() (Kind, error) {
 		if err := r.fill(); err != nil {
 			return r.lastPiece(cdataSection, err)
 		}
+		p = r.unread()
 	}
 }
 

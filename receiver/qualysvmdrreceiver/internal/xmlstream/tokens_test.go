@@ -6,7 +6,6 @@ package xmlstream
 import (
 	"bytes"
 	"encoding/xml"
-	"errors"
 	"io"
 	"testing"
 	"testing/iotest"
@@ -149,12 +148,19 @@ func forEachFeed(t *testing.T, doc string, test func(t *testing.T, src io.Reader
 	}
 }
 
+// narrow gives r a window of size bytes, so that even short documents reach its
+// borders.
+func narrow(r *Reader, size int) *Reader {
+	r.buf = make([]byte, size, size+spare)
+	return r
+}
+
 // requireSyntaxError requires that err is a SyntaxError with msg, at offset
 // unless that is negative.
 func requireSyntaxError(t *testing.T, err error, msg string, offset int64) {
 	t.Helper()
 	var syntax *SyntaxError
-	require.True(t, errors.As(err, &syntax), "%v", err)
+	require.ErrorAs(t, err, &syntax)
 	require.Contains(t, syntax.Msg, msg)
 	if offset >= 0 {
 		require.Equal(t, offset, syntax.Offset)
