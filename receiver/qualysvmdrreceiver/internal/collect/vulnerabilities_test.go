@@ -501,3 +501,48 @@ func TestBrokenHostDoesNotWaitForTheRestOfASlowPage(t *testing.T) {
 		assert.Equal(t, onceEach(6), next.counts())
 	})
 }
+
+func TestLimitsArePausesAndNotErrors(t *testing.T) {
+	limited := "<SIMPLE_RETURN><RESPONSE><CODE>1965</CODE><TEXT>limit</TEXT><ITEM_LIST><ITEM><KEY>SECONDS_TO_WAIT</KEY><VALUE>3</VALUE></ITEM></ITEM_LIST></RESPONSE></SIMPLE_RETURN>"
+	busy := "<SIMPLE_RETURN><RESPONSE><CODE>1960</CODE><TEXT>another call</TEXT></RESPONSE></SIMPLE_RETURN>"
+	for _, test := range []struct {
+		name    string
+		answers []string // before the first good one
+		waits   []time.Duration
+	}{
+		{"rate limit of 3 seconds", []string{limited}, []time.Duration{3 * time.Second}},
+		{"too many calls, twice", []string{busy, busy}, []time.Duration{5 * time.Second, 10 * time.Second}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fake, next := newFake(), newSink()
+				fake.hosts = detections(6, time.Now().Add(-24*time.Hour))
+				answers := test.answers
+				fake.fault = func(_ *request, w http.ResponseWriter) bool {
+					if len(answers) == 0 {
+						return false
+					}
+					w.WriteHeader(http.StatusConflict)
+					fmt.Fprint(w, answers[0])
+					answers = answers[1:]
+					return true
+				}
+				b := newBench(t, fake, next, nil)
+				_, _, run := b.vulnerabilities(testVulnerabilities(), nil)
+				defer run.stop()
+				passTime(2 * time.Second)
+				assert.NotEqual(t, health.Error, b.health.Snapshot()[VulnerabilitiesDataset])
+				passTime(time.Minute)
+				assert.Equal(t, onceEach(6), next.counts())
+				asked := fake.asked("detection")
+				for i, wait := range test.waits {
+					assert.Equal(t, wait, asked[i+1].at.Sub(asked[i].at))
+				}
+				summary := b.logs.FilterMessage("Collection finished.").All()
+				require.Len(t, summary, 1)
+				assert.Positive(t, summary[0].ContextMap()["waited"])
+				assert.Len(t, b.logs.FilterMessage("Waiting for a limit of Qualys.").All(), len(test.waits))
+			})
+		})
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -33,6 +34,8 @@ type Config struct {
 	LogLevel string
 	// More is a configuration in YAML that is merged over the rest.
 	More string
+	// Gates are feature gates to open besides that of the component status.
+	Gates []string
 }
 
 // Exporter is an exporter's component type, and its settings as YAML in flow style.
@@ -90,7 +93,7 @@ func (c Config) arguments(t testing.TB, health, metrics string) []string {
 	if c.More != "" {
 		parts = append(parts, c.More)
 	}
-	arguments := []string{"--feature-gates=" + componentStatusGate}
+	arguments := []string{"--feature-gates=" + strings.Join(append([]string{componentStatusGate}, c.Gates...), ",")}
 	dir := t.TempDir()
 	for i, part := range parts {
 		file := filepath.Join(dir, fmt.Sprintf("%d.yaml", i))

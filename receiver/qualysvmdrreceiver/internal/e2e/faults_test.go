@@ -90,9 +90,11 @@ func TestKillsLoseNothingAndRepeatABatchAtMost(t *testing.T) {
 	assert.Zero(t, collector.ExitCode(t))
 
 	assert.Equal(t, expected, inventoryIn(t, sink))
+	repeated := 0
 	for logType := range expected {
-		assert.LessOrEqual(t, sink.Repeated(logType), kills*batchSize, logType)
+		repeated += sink.Repeated(logType)
 	}
+	assert.LessOrEqual(t, repeated, kills*batchSize, "a batch for each kill")
 }
 
 func TestCutsErrorsAndRefusalsLoseAndRepeatNothing(t *testing.T) {

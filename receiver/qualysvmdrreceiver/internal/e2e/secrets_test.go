@@ -54,3 +54,33 @@ func TestPasswordIsInNoOutput(t *testing.T) {
 		})
 	}
 }
+
+func TestRefusedPasswordIsTriedOnceUntilItIsFixed(t *testing.T) {
+	subscription := NewSubscription(t, qualyssim.Options{Hosts: 5, Assets: 5})
+	expected := inventoryOf(t, subscription)
+	sink := NewSink(t)
+	good := subscription.Config(sink.Protobuf(), collectEverything)
+	good.StateDir = t.TempDir()
+	wrong := good
+	wrong.Password = "not it"
+
+	for _, sent := range []int{1, 0} { // the second run is a restart without a change
+		subscription.ClearRequests()
+		collector := Start(t, wrong)
+		status := collector.AwaitStatus(t, "StatusPermanentError")
+		assert.Equal(t, "ThirdPartyConfigError", status.Attributes["error.name"])
+		collector.Interrupt(t)
+		assert.Zero(t, collector.ExitCode(t))
+		assert.Len(t, subscription.RequestsOf(qualyssim.Detections), sent)
+		assert.Len(t, subscription.RequestsOf(qualyssim.Auth), sent)
+		assert.Empty(t, subscription.RequestsOf(qualyssim.KnowledgeBase))
+		assert.Empty(t, subscription.RequestsOf(qualyssim.Assets))
+	}
+
+	collector := Start(t, good)
+	collector.Await(t, "all records arrived", func() bool { return sink.hasAll(expected) })
+	collector.AwaitStatus(t, "StatusOK")
+	collector.Interrupt(t)
+	assert.Zero(t, collector.ExitCode(t))
+	assert.Equal(t, expected, inventoryIn(t, sink))
+}
