@@ -61,6 +61,7 @@ func parseFlags(args []string, out io.Writer) (*flags, error) {
 	count(set, &o.Assets, "assets", 100, "number of assets")
 	size(set, &o.AssetSize, "asset-size", "mean `size` of an asset, as 100kB (default 10kB)")
 	set.BoolVar(&o.EmptyLastAssetPage, "empty-last-asset-page", false, "a last page whose asset is null follows the assets")
+	count(set, &o.Activities, "activities", 50, "number of rows of the activity log at the start")
 	set.BoolVar(&o.NoGzip, "no-gzip", false, "never compress")
 
 	set.Func("start", "when the simulation begins, `RFC 3339` (default now)", func(s string) (err error) {

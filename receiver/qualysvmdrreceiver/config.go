@@ -28,7 +28,7 @@ import (
 type Config struct {
 	// Platform is the name of a Qualys shared platform (US1, EU2, …). It sets the endpoints that are not given.
 	Platform string `mapstructure:"platform"`
-	// Server is the Qualys API Server, for vulnerabilities and the KnowledgeBase.
+	// Server is the Qualys API Server, for vulnerabilities, the KnowledgeBase and the activity log.
 	Server confighttp.ClientConfig `mapstructure:"server"`
 	// Gateway is the Qualys API Gateway, for the asset inventory.
 	Gateway confighttp.ClientConfig `mapstructure:"gateway"`
@@ -36,11 +36,12 @@ type Config struct {
 	Username string              `mapstructure:"username"`
 	Password configopaque.String `mapstructure:"password"`
 
-	// Vulnerabilities, KnowledgeBase and AssetInventory are the datasets. A dataset is collected when its section is
-	// present.
+	// Vulnerabilities, KnowledgeBase, AssetInventory and ActivityLog are the datasets. A dataset is collected when its
+	// section is present.
 	Vulnerabilities configoptional.Optional[VulnerabilitiesConfig] `mapstructure:"vulnerabilities"`
 	KnowledgeBase   configoptional.Optional[KnowledgeBaseConfig]   `mapstructure:"knowledge_base"`
 	AssetInventory  configoptional.Optional[AssetInventoryConfig]  `mapstructure:"asset_inventory"`
+	ActivityLog     configoptional.Optional[ActivityLogConfig]     `mapstructure:"activity_log"`
 
 	// Storage is the storage extension that keeps the position over restarts.
 	Storage *component.ID `mapstructure:"storage"`
@@ -54,7 +55,7 @@ type Config struct {
 	Timestamp Timestamp `mapstructure:"timestamp"`
 	// ReadIdleTimeout is how long a connection may be silent while we wait for bytes.
 	ReadIdleTimeout time.Duration `mapstructure:"read_idle_timeout"`
-	// PageTimeout is how long we wait for one more completed host, entry or asset.
+	// PageTimeout is how long we wait for one more completed host, entry, asset or row.
 	PageTimeout time.Duration `mapstructure:"page_timeout"`
 	// RateLimitReserve is how many calls of each window are left to other users of the subscription.
 	RateLimitReserve int `mapstructure:"rate_limit_reserve"`
@@ -145,6 +146,25 @@ type AssetFilter struct {
 	_ struct{}
 }
 
+// ActivityLogConfig is the configuration of the dataset activity_log.
+type ActivityLogConfig struct {
+	// CollectionInterval is the time from the start of a collection to the start of the next.
+	CollectionInterval time.Duration `mapstructure:"collection_interval"`
+	// InitialLookback is how far the first collection looks back; 0 collects all that the log still holds.
+	InitialLookback time.Duration `mapstructure:"initial_lookback"`
+	// Overlap is how far each collection reaches back behind the start of the previous one.
+	Overlap time.Duration `mapstructure:"overlap"`
+	// APIVersion is the version of the API, 2.0 by default.
+	APIVersion string `mapstructure:"api_version"`
+	// PageSize is how many rows are asked for in one request.
+	PageSize int `mapstructure:"page_size"`
+	// Parameters are further parameters of the request.
+	Parameters map[string]any `mapstructure:"parameters"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
 // HealthEventsConfig is the configuration of health as log records.
 type HealthEventsConfig struct {
 	Enabled bool `mapstructure:"enabled"`
@@ -193,6 +213,7 @@ var (
 	_ confmap.Validator = (*VulnerabilitiesConfig)(nil)
 	_ confmap.Validator = (*KnowledgeBaseConfig)(nil)
 	_ confmap.Validator = (*AssetInventoryConfig)(nil)
+	_ confmap.Validator = (*ActivityLogConfig)(nil)
 
 	statuses   = []string{"New", "Active", "Re-Opened", "Fixed"}
 	apiVersion = regexp.MustCompile(`^[0-9]{1,2}\.[0-9]{1,2}$`)
@@ -206,13 +227,13 @@ func (c *Config) Validate() error {
 			v.add("platform", "unknown platform %q: it is one of %s; a private platform is given by server::endpoint and gateway::endpoint", c.Platform, platformNames())
 		}
 	}
-	if !c.Vulnerabilities.HasValue() && !c.AssetInventory.HasValue() && !c.KnowledgeBase.HasValue() {
-		v.add("vulnerabilities, knowledge_base, asset_inventory", "at least one dataset must be present")
+	if len(c.datasets()) == 0 {
+		v.add("vulnerabilities, knowledge_base, asset_inventory, activity_log", "at least one dataset must be present")
 	}
 	if c.KnowledgeBase.HasValue() && !c.Vulnerabilities.HasValue() {
 		v.add("knowledge_base", "needs vulnerabilities: only the entries of detected vulnerabilities are collected")
 	}
-	usesServer := c.Vulnerabilities.HasValue() || c.KnowledgeBase.HasValue()
+	usesServer := c.Vulnerabilities.HasValue() || c.KnowledgeBase.HasValue() || c.ActivityLog.HasValue()
 	usesGateway := c.AssetInventory.HasValue()
 	c.validateEndpoint(v, "server", &c.Server, usesServer)
 	c.validateEndpoint(v, "gateway", &c.Gateway, usesGateway)
@@ -346,6 +367,18 @@ func (c *AssetInventoryConfig) Validate() error {
 	return v.joined()
 }
 
+// Validate reports every breach of the contract of this dataset.
+func (c *ActivityLogConfig) Validate() error {
+	v := &violations{}
+	v.interval("collection_interval", c.CollectionInterval)
+	v.check(c.InitialLookback >= 0, "initial_lookback", "must not be negative, is %s", c.InitialLookback)
+	v.check(c.Overlap >= 0, "overlap", "must not be negative, is %s", c.Overlap)
+	v.version(c.APIVersion)
+	v.pageSize(c.PageSize, maxPageSize)
+	v.parameters(c.Parameters)
+	return v.joined()
+}
+
 // violations collects breaches of the contract, each with its key.
 type violations struct {
 	errs []error
@@ -396,7 +429,8 @@ func (v *violations) joined() error {
 // reservedParameter tells whether the receiver sets a parameter itself.
 func reservedParameter(name string) bool {
 	switch name {
-	case "", "action", "truncation_limit", "id_min", "id_max", "ids", "status", "output_format", "echo_request", "details":
+	case "", "action", "truncation_limit", "id_min", "id_max", "ids", "status", "output_format", "echo_request", "details",
+		"since_datetime", "until_datetime":
 		return true
 	}
 	for _, suffix := range []string{"_since", "_after", "_before"} {

@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/collect"
 )
 
 // load reads a configuration as the collector does.
@@ -31,16 +33,21 @@ func load(t *testing.T, text string) (*Config, error) {
 const account = "platform: US2\nusername: user\npassword: s3cret-pass\n"
 
 func TestDefaults(t *testing.T) {
-	cfg, err := load(t, account+"vulnerabilities:\nknowledge_base:\nasset_inventory:\n")
+	cfg, err := load(t, account+"vulnerabilities:\nknowledge_base:\nasset_inventory:\nactivity_log:\n")
 	require.NoError(t, err)
 	require.True(t, cfg.Vulnerabilities.HasValue(), "an empty section must switch the dataset on")
 	require.True(t, cfg.KnowledgeBase.HasValue())
 	require.True(t, cfg.AssetInventory.HasValue())
+	require.True(t, cfg.ActivityLog.HasValue())
+	assert.Equal(t, 24*time.Hour, cfg.ActivityLog.Get().InitialLookback)
+	assert.Equal(t, "2.0", cfg.ActivityLog.Get().APIVersion)
 	v := cfg.Vulnerabilities.Get()
 	assert.Equal(t, time.Hour, v.CollectionInterval)
 	assert.Equal(t, "5.0", v.APIVersion)
 	assert.Equal(t, []string{"New", "Active", "Re-Opened", "Fixed"}, v.Status)
-	assert.Equal(t, "https://gateway.qg2.apps.qualys.com", cfg.platform().gateway)
+	server, gateway := cfg.Endpoints()
+	assert.Equal(t, "https://qualysapi.qg2.apps.qualys.com", server)
+	assert.Equal(t, "https://gateway.qg2.apps.qualys.com", gateway)
 }
 
 func TestOnlyPresentDatasetsAreCollected(t *testing.T) {
@@ -49,6 +56,11 @@ func TestOnlyPresentDatasetsAreCollected(t *testing.T) {
 	assert.False(t, cfg.Vulnerabilities.HasValue())
 	assert.False(t, cfg.KnowledgeBase.HasValue())
 	assert.True(t, cfg.AssetInventory.HasValue())
+	assert.False(t, cfg.ActivityLog.HasValue())
+
+	cfg, err = load(t, "server: {endpoint: \"https://q.example.com\"}\nusername: u\npassword: p\nactivity_log:\n")
+	require.NoError(t, err, "the activity log needs neither the gateway nor another dataset")
+	assert.Equal(t, []string{"activity_log"}, cfg.datasets())
 }
 
 func TestWholeConfiguration(t *testing.T) {
@@ -72,6 +84,7 @@ asset_inventory:
   page_size: 300
   include_fields: [assetId, address]
   filter: [{field: operatingSystem.category1, operator: EQUALS, value: Linux}, {field: asset.riskScore, operator: GREATER, value: 500}]
+activity_log: {initial_lookback: 0s, overlap: 30m, page_size: 10000, parameters: {user_role: Manager}}
 storage: file_storage/positions
 batch_size: 10
 batch_max_bytes: 1000
@@ -91,8 +104,13 @@ resource_attributes: {host.ip: {enabled: false}}
 	assert.Contains(t, v.Defaults, "host_metadata")
 	assert.Equal(t, map[string]string{"show_pci_reasons": "1"}, cfg.KnowledgeBase.Get().settings().Parameters)
 	assert.Equal(t, "500", cfg.AssetInventory.Get().settings().Filter[1].Value)
+	assert.Equal(t, collect.ActivitySettings{
+		Interval: time.Hour, Overlap: 30 * time.Minute, Version: "2.0", PageSize: 10000, Parameters: map[string]string{"user_role": "Manager"},
+	}, cfg.ActivityLog.Get().settings())
 	assert.Equal(t, component.MustNewIDWithName("file_storage", "positions"), *cfg.Storage)
-	assert.Equal(t, "https://gateway.qg1.apps.qualys.eu", cfg.platform().gateway)
+	server, gateway := cfg.Endpoints()
+	assert.Equal(t, "https://qualysapi.private.example.com/", server, "an endpoint that is given wins")
+	assert.Equal(t, "https://gateway.qg1.apps.qualys.eu", gateway)
 }
 
 func TestBrokenConfigurations(t *testing.T) {
@@ -103,7 +121,7 @@ func TestBrokenConfigurations(t *testing.T) {
 		key  string // which the message must name
 		says string
 	}{
-		{"no dataset", account, "vulnerabilities, knowledge_base, asset_inventory: ", "at least one"},
+		{"no dataset", account, "vulnerabilities, knowledge_base, asset_inventory, activity_log: ", "at least one"},
 		{"KnowledgeBase alone", account + "knowledge_base:\n", "knowledge_base: ", "needs vulnerabilities"},
 		{"unknown platform", "platform: US9\nusername: u\npassword: p\n" + datasets, "platform: ", "EU1"},
 		{"no endpoint", "username: u\npassword: p\n" + datasets, "server::endpoint: ", "must be given"},
@@ -146,6 +164,14 @@ func TestBrokenConfigurations(t *testing.T) {
 		{"asset page size", account + "asset_inventory: {page_size: 301}\n", "asset_inventory: page_size: ", "300"},
 		{"asset filter without a field", account + "asset_inventory: {filter: [{operator: EQUALS, value: x}]}\n", "asset_inventory: filter::0::field: ", "empty"},
 		{"asset filter without an operator", account + "asset_inventory: {filter: [{field: x, value: x}]}\n", "asset_inventory: filter::0::operator: ", "empty"},
+		{"activity log without an endpoint", "username: u\npassword: p\nactivity_log:\n", "server::endpoint: ", "must be given"},
+		{"activity log without credentials", "platform: US1\nactivity_log:\n", "username: ", "server::auth"},
+		{"activity log interval", account + "activity_log: {collection_interval: 0s}\n", "activity_log: collection_interval: ", "1s"},
+		{"activity log look-back", account + "activity_log: {initial_lookback: -1h}\n", "activity_log: initial_lookback: ", "negative"},
+		{"activity log overlap", account + "activity_log: {overlap: -1h}\n", "activity_log: overlap: ", "negative"},
+		{"activity log version", account + "activity_log: {api_version: two}\n", "activity_log: api_version: ", "5.0"},
+		{"activity log page size", account + "activity_log: {page_size: 10001}\n", "activity_log: page_size: ", "10000"},
+		{"activity log window", account + "activity_log: {parameters: {until_datetime: x}}\n", "activity_log: parameters::until_datetime: ", "itself"},
 		{"batch size", account + datasets + "batch_size: 0\n", "batch_size: ", "1"},
 		{"batch bytes", account + datasets + "batch_max_bytes: 0\n", "batch_max_bytes: ", "1"},
 		{"body format", account + datasets + "body_format: xml\n", "body_format: ", "structured"},

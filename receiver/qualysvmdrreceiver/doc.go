@@ -3,6 +3,6 @@
 
 //go:generate go tool -modfile=../../tools/go.mod mdatagen metadata.yaml
 
-// Package qualysvmdrreceiver collects host detections, KnowledgeBase entries and assets from Qualys VMDR and hands
-// them on as log records.
+// Package qualysvmdrreceiver collects host detections, KnowledgeBase entries, assets and the user activity log from
+// Qualys VMDR and hands them on as log records.
 package qualysvmdrreceiver

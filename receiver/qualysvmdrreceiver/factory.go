@@ -47,6 +47,13 @@ func createDefaultConfig() component.Config {
 			FullInterval:       24 * time.Hour,
 			PageSize:           maxAssetPageSize,
 		}),
+		ActivityLog: configoptional.Default(ActivityLogConfig{
+			CollectionInterval: time.Hour,
+			InitialLookback:    24 * time.Hour,
+			Overlap:            time.Hour,
+			APIVersion:         "2.0",
+			PageSize:           1000,
+		}),
 		BatchSize:          1000,
 		BatchMaxBytes:      2 << 20,
 		BodyFormat:         BodyStructured,

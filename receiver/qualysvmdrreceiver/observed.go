@@ -6,6 +6,7 @@ package qualysvmdrreceiver
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -15,13 +16,25 @@ import (
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/metadata"
 )
 
-// observed are the parts of a receiver whose state is asked for when metrics are read; datasets that are not configured
-// are nil.
+// observed are the parts of a receiver whose state is asked for when metrics are read.
 type observed struct {
-	health          *health.Reporter
+	health *health.Reporter
+	// datasets are those that are configured, by name.
+	datasets map[string]dataset
+	// vulnerabilities and knowledgeBase have metrics of their own; nil if they are not configured.
 	vulnerabilities *collect.Vulnerabilities
 	knowledgeBase   *collect.KnowledgeBase
-	inventory       *collect.Inventory
+}
+
+// dataset is what metrics ask of every dataset.
+type dataset interface {
+	// Done is how much the running collection has done.
+	Done() int64
+}
+
+// windowed is a dataset that knows up to when everything was delivered.
+type windowed interface {
+	Lag() (time.Duration, bool)
 }
 
 // states are those that the state metric tells, one for each that a dataset can be in.
@@ -54,28 +67,19 @@ func (o *observed) observeStates(_ context.Context, observer metric.Int64Observe
 }
 
 func (o *observed) observeLag(_ context.Context, observer metric.Float64Observer) error {
-	if o.vulnerabilities != nil {
-		if lag, ok := o.vulnerabilities.Lag(); ok {
-			observer.Observe(lag.Seconds(), of(collect.VulnerabilitiesDataset))
-		}
-	}
-	if o.inventory != nil {
-		if lag, ok := o.inventory.Lag(); ok {
-			observer.Observe(lag.Seconds(), of(collect.AssetInventoryDataset))
+	for name, d := range o.datasets {
+		if w, ok := d.(windowed); ok {
+			if lag, known := w.Lag(); known {
+				observer.Observe(lag.Seconds(), of(name))
+			}
 		}
 	}
 	return nil
 }
 
 func (o *observed) observeHosts(_ context.Context, observer metric.Int64Observer) error {
-	if o.vulnerabilities != nil {
-		observer.Observe(o.vulnerabilities.Done(), of(collect.VulnerabilitiesDataset))
-	}
-	if o.knowledgeBase != nil {
-		observer.Observe(o.knowledgeBase.Done(), of(collect.KnowledgeBaseDataset))
-	}
-	if o.inventory != nil {
-		observer.Observe(o.inventory.Done(), of(collect.AssetInventoryDataset))
+	for name, d := range o.datasets {
+		observer.Observe(d.Done(), of(name))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@
 package qualysvmdrreceiver
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -31,6 +32,12 @@ var platforms = map[string]platform{
 	"AU1":  {"https://qualysapi.qg1.apps.qualys.com.au", "https://gateway.qg1.apps.qualys.com.au"},
 	"KSA1": {"https://qualysapi.qg1.apps.qualysksa.com", "https://gateway.qg1.apps.qualysksa.com"},
 	"GOV1": {"https://qualysapi.gov1.qualys.us", "https://gateway.gov1.qualys.us"},
+}
+
+// Endpoints are the URLs of the API server and the API gateway: those that are given, else those of the platform, else empty.
+func (c *Config) Endpoints() (server, gateway string) {
+	p := platforms[strings.ToUpper(c.Platform)]
+	return cmp.Or(c.Server.Endpoint, p.server), cmp.Or(c.Gateway.Endpoint, p.gateway)
 }
 
 // platformNames lists the names of the platforms for messages.

@@ -73,11 +73,12 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 	if !store.Persistent() {
 		r.settings.Logger.Warn("No storage is configured: positions are kept in memory, and after a restart everything is collected afresh.")
 	}
-	server, err := r.endpoint(ctx, host, "server", &r.config.Server, r.config.platform().server)
+	serverURL, gatewayURL := r.config.Endpoints()
+	server, err := r.endpoint(ctx, host, "server", &r.config.Server, serverURL)
 	if err != nil {
 		return err
 	}
-	gateway, err := r.endpoint(ctx, host, "gateway", &r.config.Gateway, r.config.platform().gateway)
+	gateway, err := r.endpoint(ctx, host, "gateway", &r.config.Gateway, gatewayURL)
 	if err != nil {
 		return err
 	}
@@ -121,15 +122,12 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 }
 
 // endpoint makes the client of one of the two hosts.
-func (r *vmdrReceiver) endpoint(ctx context.Context, host component.Host, key string, client *confighttp.ClientConfig, platformURL string) (qualys.Endpoint, error) {
+func (r *vmdrReceiver) endpoint(ctx context.Context, host component.Host, key string, client *confighttp.ClientConfig, url string) (qualys.Endpoint, error) {
 	httpClient, err := client.ToClient(ctx, host.GetExtensions(), r.settings.TelemetrySettings)
 	if err != nil {
 		return qualys.Endpoint{}, fmt.Errorf("%s: %w", key, err)
 	}
-	e := qualys.Endpoint{URL: client.Endpoint, HTTP: httpClient, Authenticator: client.Auth.HasValue()}
-	if e.URL == "" {
-		e.URL = platformURL
-	}
+	e := qualys.Endpoint{URL: url, HTTP: httpClient, Authenticator: client.Auth.HasValue()}
 	if !e.Authenticator {
 		e.Username, e.Password = r.config.Username, string(r.config.Password)
 	}
@@ -141,16 +139,7 @@ func (r *vmdrReceiver) startHealth(host component.Host) {
 	if r.config.HealthEvents.Enabled {
 		r.events = health.NewEvents(r.eventSettings())
 	}
-	var datasets []string
-	if r.config.Vulnerabilities.HasValue() {
-		datasets = append(datasets, collect.VulnerabilitiesDataset)
-	}
-	if r.config.KnowledgeBase.HasValue() {
-		datasets = append(datasets, collect.KnowledgeBaseDataset)
-	}
-	if r.config.AssetInventory.HasValue() {
-		datasets = append(datasets, collect.AssetInventoryDataset)
-	}
+	datasets := r.config.datasets()
 	r.health = health.New(health.Settings{
 		Logger: r.settings.Logger,
 		Source: r.settings.ID.String(),
@@ -164,25 +153,36 @@ func (r *vmdrReceiver) startHealth(host component.Host) {
 
 // startDatasets starts the loop of each dataset that is configured.
 func (r *vmdrReceiver) startDatasets(ctx context.Context, shared collect.Settings) error {
-	metrics := observed{health: r.health}
+	metrics := observed{health: r.health, datasets: map[string]dataset{}}
+	var loops []func()
 	if cfg := r.config.KnowledgeBase.Get(); r.config.KnowledgeBase.HasValue() {
-		metrics.knowledgeBase = collect.NewKnowledgeBase(ctx, shared, cfg.settings(), r.health.Dataset(collect.KnowledgeBaseDataset))
+		var err error
+		if metrics.knowledgeBase, err = collect.NewKnowledgeBase(ctx, shared, cfg.settings(), r.health.Dataset(collect.KnowledgeBaseDataset)); err != nil {
+			return err
+		}
+		metrics.datasets[collect.KnowledgeBaseDataset] = metrics.knowledgeBase
 	}
 	if cfg := r.config.Vulnerabilities.Get(); r.config.Vulnerabilities.HasValue() {
-		metrics.vulnerabilities = collect.NewVulnerabilities(shared, cfg.settings(), r.health.Dataset(collect.VulnerabilitiesDataset), metrics.knowledgeBase)
+		v := collect.NewVulnerabilities(shared, cfg.settings(), r.health.Dataset(collect.VulnerabilitiesDataset), metrics.knowledgeBase)
+		metrics.vulnerabilities = v
+		metrics.datasets[collect.VulnerabilitiesDataset] = v
+		loops = append(loops, func() { runDetections(ctx, v, metrics.knowledgeBase) })
 	}
 	if cfg := r.config.AssetInventory.Get(); r.config.AssetInventory.HasValue() {
-		metrics.inventory = collect.NewInventory(shared, cfg.settings(), r.health.Dataset(collect.AssetInventoryDataset))
+		n := collect.NewInventory(shared, cfg.settings(), r.health.Dataset(collect.AssetInventoryDataset))
+		metrics.datasets[collect.AssetInventoryDataset] = n
+		loops = append(loops, func() { n.Run(ctx) })
+	}
+	if cfg := r.config.ActivityLog.Get(); r.config.ActivityLog.HasValue() {
+		a := collect.NewActivity(shared, cfg.settings(), r.health.Dataset(collect.ActivityLogDataset))
+		metrics.datasets[collect.ActivityLogDataset] = a
+		loops = append(loops, func() { a.Run(ctx) })
 	}
 	if err := metrics.register(r.telemetry); err != nil {
 		return err
 	}
-
-	if v := metrics.vulnerabilities; v != nil {
-		r.running.Go(func() { runDetections(ctx, v, metrics.knowledgeBase) })
-	}
-	if n := metrics.inventory; n != nil {
-		r.running.Go(func() { n.Run(ctx) })
+	for _, loop := range loops {
+		r.running.Go(loop)
 	}
 	return nil
 }

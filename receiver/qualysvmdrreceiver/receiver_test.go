@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -171,6 +172,50 @@ func TestAllDatasetsArrive(t *testing.T) {
 			assert.Equal(t, http.MethodPost, r.Method)
 		}
 	}
+}
+
+func TestActivityLogArrives(t *testing.T) {
+	sim, url := subscription(t, qualyssim.Options{Activities: 300, Pretty: true, Faults: qualyssim.Faults{
+		Rates: map[qualyssim.Fault]float64{qualyssim.Cut: 0.2, qualyssim.ForeignURL: 0.3, qualyssim.ServerError: 0.1},
+	}})
+	cfg := configFor(url)
+	cfg.Vulnerabilities = configoptional.None[VulnerabilitiesConfig]()
+	cfg.KnowledgeBase = configoptional.None[KnowledgeBaseConfig]()
+	cfg.AssetInventory = configoptional.None[AssetInventoryConfig]()
+	cfg.ActivityLog = configoptional.Some(*cfg.ActivityLog.GetOrInsertDefault())
+	cfg.ActivityLog.Get().InitialLookback = 0
+	cfg.ActivityLog.Get().PageSize = 40
+	cfg.BatchSize = 7
+	want := map[qualyssim.Activity]int{}
+	for row := range sim.Activities() {
+		row.ID = 0
+		row.Details = strings.ReplaceAll(row.Details, "\r\n", "\n")
+		want[row]++
+	}
+	require.Less(t, len(want), 300, "some rows are equal")
+
+	core, logged := observer.New(zap.InfoLevel)
+	sink := new(consumertest.LogsSink)
+	stop := start(t, cfg, sink, &statusHost{}, zap.New(core))
+	require.Eventually(t, func() bool { return finished(logged) == 1 }, patience, glance)
+	stop()
+	got, ids := map[qualyssim.Activity]int{}, attributes(sink, "userActivityLogs", "log.record.uid")
+	for _, logs := range sink.AllLogs() {
+		for _, rl := range logs.ResourceLogs().All() {
+			for _, record := range rl.ScopeLogs().At(0).LogRecords().All() {
+				text := func(key string) string {
+					value, _ := record.Body().Map().Get(key)
+					return value.Str()
+				}
+				got[qualyssim.Activity{
+					Date: record.Timestamp().AsTime(), Action: text("Action"), Module: text("Module"), Details: text("Details"),
+					UserName: text("UserName"), UserRole: text("UserRole"), UserIP: text("UserIP"),
+				}]++
+			}
+		}
+	}
+	assert.Equal(t, want, got)
+	assert.Len(t, ids, 300, "equal rows have different ones")
 }
 
 func TestWrongPasswordIsSentOnceToEachAPIAndShowsInTheStatus(t *testing.T) {

@@ -6,7 +6,6 @@ package qualysvmdrreceiver
 import (
 	"reflect"
 	"slices"
-	"strings"
 
 	"go.opentelemetry.io/collector/receiver"
 
@@ -16,9 +15,23 @@ import (
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/records"
 )
 
-// platform is the platform that is configured, empty: none.
-func (c *Config) platform() platform {
-	return platforms[strings.ToUpper(c.Platform)]
+// datasets are the names of the datasets that are configured.
+func (c *Config) datasets() []string {
+	var names []string
+	for _, dataset := range []struct {
+		name       string
+		configured bool
+	}{
+		{collect.VulnerabilitiesDataset, c.Vulnerabilities.HasValue()},
+		{collect.KnowledgeBaseDataset, c.KnowledgeBase.HasValue()},
+		{collect.AssetInventoryDataset, c.AssetInventory.HasValue()},
+		{collect.ActivityLogDataset, c.ActivityLog.HasValue()},
+	} {
+		if dataset.configured {
+			names = append(names, dataset.name)
+		}
+	}
+	return names
 }
 
 // records is the shape of the records that is configured.
@@ -88,6 +101,17 @@ func (c *AssetInventoryConfig) settings() collect.InventorySettings {
 		settings.Filter = append(settings.Filter, qualys.Filter{Field: f.Field, Operator: f.Operator, Value: value})
 	}
 	return settings
+}
+
+func (c *ActivityLogConfig) settings() collect.ActivitySettings {
+	return collect.ActivitySettings{
+		Interval:   c.CollectionInterval,
+		Lookback:   c.InitialLookback,
+		Overlap:    c.Overlap,
+		Version:    c.APIVersion,
+		PageSize:   c.PageSize,
+		Parameters: parameters(c.Parameters),
+	}
 }
 
 // parameters writes the values of parameters as Qualys reads them. Those without a value are left out of requests.

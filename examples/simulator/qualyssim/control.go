@@ -101,7 +101,8 @@ func (s *Server) moveClock(m clockMove) error {
 	return nil
 }
 
-// getExpected lists what a client should deliver: ?kind=detections (with the parameters of the API), entries or assets.
+// getExpected lists what a client should deliver: ?kind=detections (with the parameters of the API), entries, assets
+// or activities.
 func (s *Server) getExpected(w http.ResponseWriter, r *http.Request) {
 	form := r.URL.Query()
 	kind := form.Get("kind")
@@ -121,8 +122,10 @@ func (s *Server) getExpected(w http.ResponseWriter, r *http.Request) {
 		sendLines(w, s.QIDs())
 	case "assets":
 		sendLines(w, s.Assets())
+	case "activities":
+		sendLines(w, s.Activities())
 	default:
-		http.Error(w, "kind is detections, entries or assets", http.StatusBadRequest)
+		http.Error(w, "kind is detections, entries, assets or activities", http.StatusBadRequest)
 	}
 }
 

@@ -41,6 +41,7 @@ func TestExpectedOverHTTP(t *testing.T) {
 	assert.Equal(t, c.collect("status=Fixed"), lines[Detection](t, c.control(http.MethodGet, "/expected?kind=detections&status=Fixed", "").body))
 	assert.Equal(t, slices.Collect(c.server.QIDs()), lines[Entry](t, c.control(http.MethodGet, "/expected?kind=entries", "").body))
 	assert.Equal(t, slices.Collect(c.server.Assets()), lines[Asset](t, c.control(http.MethodGet, "/expected?kind=assets", "").body))
+	assert.Equal(t, slices.Collect(c.server.Activities()), lines[Activity](t, c.control(http.MethodGet, "/expected?kind=activities", "").body))
 	assert.Equal(t, http.StatusBadRequest, c.control(http.MethodGet, "/expected", "").StatusCode)
 	assert.Equal(t, http.StatusBadRequest, c.control(http.MethodGet, "/expected?kind=detections&status=Gone", "").StatusCode)
 }

@@ -22,6 +22,7 @@ const (
 	purposeAssetLife
 	purposeCorpus
 	purposeFaults
+	purposeActivity
 )
 
 func newDice(seed, purpose, a, b uint64) dice {

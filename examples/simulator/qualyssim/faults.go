@@ -18,6 +18,7 @@ type API string
 const (
 	Detections    API = "detections"
 	KnowledgeBase API = "knowledge_base"
+	ActivityLog   API = "activity_log"
 	Assets        API = "assets"
 	Auth          API = "auth"
 	NoAPI         API = ""
@@ -56,9 +57,9 @@ const (
 	Cut               Fault = "cut"                 // the connection breaks in the middle of the answer
 	CutCleanly        Fault = "cut_cleanly"         // the answer ends early, as a proxy may end it: HTTP sees no error
 	Stall             Fault = "stall"               // nothing more comes after CutAfter bytes
-	ControlCharacters Fault = "control_characters"  // in RESULTS, including NUL
-	InvalidUTF8       Fault = "invalid_utf8"        // in RESULTS, DIAGNOSIS and in strings of assets
-	UnknownElements   Fault = "unknown_elements"    // elements and keys that nobody has heard of
+	ControlCharacters Fault = "control_characters"  // in RESULTS and the activity log, including NUL
+	InvalidUTF8       Fault = "invalid_utf8"        // in RESULTS, DIAGNOSIS, the activity log and in strings of assets
+	UnknownElements   Fault = "unknown_elements"    // elements, keys and columns that nobody has heard of
 	ForeignURL        Fault = "foreign_url"         // WARNING/URL names another host
 	WarningWithoutURL Fault = "warning_without_url" // a last page with a message
 )
@@ -121,7 +122,7 @@ var (
 	answerFaults = []Fault{
 		Cut, CutCleanly, Stall, ControlCharacters, InvalidUTF8, UnknownElements, ForeignURL, WarningWithoutURL,
 	}
-	allAPIs = []API{Detections, KnowledgeBase, Assets, Auth}
+	allAPIs = []API{Detections, KnowledgeBase, ActivityLog, Assets, Auth}
 )
 
 // Validate says which name is unknown or which number makes no sense.

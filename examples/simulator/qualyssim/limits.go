@@ -32,7 +32,7 @@ type usage struct {
 }
 
 func newLimits(o *Options) *limits {
-	return &limits{options: o, usage: map[API]*usage{Detections: {}, KnowledgeBase: {}, NoAPI: {}}}
+	return &limits{options: o, usage: map[API]*usage{Detections: {}, KnowledgeBase: {}, ActivityLog: {}, NoAPI: {}}}
 }
 
 // refusal is a call over a limit: a code, and the seconds until the next call may come.

@@ -131,6 +131,22 @@ func (s *Server) Assets() iter.Seq[Asset] {
 	}
 }
 
+// Activities lists the user activity log as it is now, in the order of the API: the newest row first.
+func (s *Server) Activities() iter.Seq[Activity] {
+	m := s.moment()
+	return func(yield func(Activity) bool) {
+		for index := s.activityCount(m) - 1; index >= 0; index-- {
+			a := s.activity(index)
+			if !yield(Activity{
+				ID: a.id, Date: utc(a.at), Action: a.action, Module: a.module, Details: a.details,
+				UserName: a.user, UserRole: a.role, UserIP: a.ip,
+			}) {
+				return
+			}
+		}
+	}
+}
+
 // TouchDetection moves a detection to a status now, and takes it out of the course that the seed gives. An empty status
 // removes it.
 func (s *Server) TouchDetection(uniqueVulnID int64, status Status) error {
@@ -187,6 +203,7 @@ func (s *Server) Summary() string {
 	parts := []string{
 		fmt.Sprintf("%d hosts with %d to %d detections of %d QIDs", o.Hosts, o.MinDetections, o.MaxDetections, len(s.qids)),
 		fmt.Sprintf("%d assets of about %d bytes", o.Assets, o.AssetSize),
+		fmt.Sprintf("%d rows of the activity log", o.Activities),
 	}
 	if o.ChangeEvery > 0 {
 		parts = append(parts, fmt.Sprintf("%g %% of it changing every %s", 100*o.ChangeShare, o.ChangeEvery))

@@ -55,6 +55,10 @@ type Options struct {
 	// EmptyLastAssetPage makes the last page with assets say hasMore 1, and be followed by one whose asset is null.
 	EmptyLastAssetPage bool
 
+	// Activities is the number of rows of the activity log at the start, 50 by default, none when negative. Each interval
+	// of ChangeEvery adds two.
+	Activities int
+
 	// Clock is the server's clock, time.Now by default.
 	Clock func() time.Time
 	// Start is when the simulation begins: what came before is history. It defaults to the clock's time at New.
@@ -106,6 +110,7 @@ func (o Options) withDefaults() Options {
 	}
 	o.Hosts = countOr(o.Hosts, 20)
 	o.Assets = countOr(o.Assets, 20)
+	o.Activities = countOr(o.Activities, 50)
 	if o.MaxDetections <= 0 {
 		o.MaxDetections = max(20, o.MinDetections)
 	}

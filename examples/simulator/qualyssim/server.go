@@ -1,11 +1,11 @@
 // Copyright The qualysvmdr Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package qualyssim is a Qualys API to run a client against: detections, KnowledgeBase, login and asset inventory of a
-// made-up subscription, with the limits, the errors and the mishaps of the real one.
+// Package qualyssim is a Qualys API to run a client against: detections, KnowledgeBase, user activity log, login and asset
+// inventory of a made-up subscription, with the limits, the errors and the mishaps of the real one.
 //
 // Content follows from Options.Seed and from the clock alone, is produced while it is sent, and can be listed
-// (Server.DetectionsFor, Server.QIDs, Server.Assets) to compare with what a client delivered.
+// (Server.DetectionsFor, Server.QIDs, Server.Assets, Server.Activities) to compare with what a client delivered.
 package qualyssim
 
 import (
@@ -40,6 +40,7 @@ func New(o Options) *Server {
 
 	s.mux.Handle("/api/{version}/fo/asset/host/vm/detection/{$}", s.endpoint(Detections, serveDetections))
 	s.mux.Handle("/api/{version}/fo/knowledge_base/vuln/{$}", s.endpoint(KnowledgeBase, serveKnowledgeBase))
+	s.mux.Handle("/api/{version}/fo/activity_log/{$}", s.endpoint(ActivityLog, serveActivity))
 	s.mux.Handle("/api/", s.endpoint(NoAPI, serveUnknownAPI))
 	s.mux.Handle("/auth", s.endpoint(Auth, serveAuth))
 	s.mux.Handle("/rest/2.0/search/am/asset", s.endpoint(Assets, serveAssetSearch))

@@ -5,6 +5,8 @@ package collect
 
 import (
 	"context"
+	"errors"
+	"io"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -40,6 +42,62 @@ type batches struct {
 	inFlight chan error // nil: nothing is being delivered
 	// blocked is how long reading has stood still because a batch was not accepted yet.
 	blocked time.Duration
+	// refused is how many refusals there had been before.
+	refused int64
+}
+
+const (
+	// stalled is for how long a pipeline may hold up the reading of an answer before it counts as the reason for a cut.
+	stalled = 5 * time.Second
+	// suppressedAtOnce is how many suppressed records are gathered before they are handed on: what an overlap brings again
+	// may be much more than what is new, and takes memory too.
+	suppressedAtOnce = 4096
+)
+
+// newBatches returns what gathers outputs of the dataset, and delivers them by deliver.
+func (d *dataset) newBatches(deliver func(context.Context, *batch) error) *batches {
+	return &batches{
+		maxRecords: d.Records.MaxRecords, maxBytes: d.Records.MaxBytes, deliver: deliver,
+		refused: d.progress.refused.Load(),
+	}
+}
+
+// heldUp tells whether it can be the pipeline's fault that an answer broke while it was read into batches: servers close
+// connections from which nobody reads.
+func (d *dataset) heldUp(b *batches) bool {
+	return b.blocked > stalled || d.progress.refused.Load() != b.refused
+}
+
+// builder makes records of one element after the other.
+type builder interface {
+	// Full says when to call Take, which returns what was made.
+	Full() bool
+	Take() records.Output
+}
+
+// gather has read make records of an answer, each time of one element, and adds them to batches, together with what was
+// suppressed meanwhile. It ends with nil when read returns io.EOF, and with every other error after all that was read
+// before it was added.
+func (d *dataset) gather(ctx context.Context, made builder, suppressed *[]records.Item, batches *batches, read func() error) error {
+	for {
+		err := read()
+		if err == nil && !made.Full() {
+			continue
+		}
+		out := output{Output: made.Take(), suppressed: *suppressed}
+		*suppressed = nil
+		d.count(ctx, &out)
+		if failed := batches.add(ctx, out); failed != nil {
+			return failed
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+			return nil
+		default:
+			return err
+		}
+	}
 }
 
 // add puts an output, which goes over to b, into the current batch, and sends that on its way first when both do not
@@ -63,6 +121,9 @@ func (b *batches) add(ctx context.Context, out output) error {
 	c.hosts += out.Hosts
 	if out.HostDone != 0 {
 		c.hostDone = out.HostDone
+	}
+	if len(c.suppressed) >= suppressedAtOnce {
+		return b.send(ctx)
 	}
 	return nil
 }

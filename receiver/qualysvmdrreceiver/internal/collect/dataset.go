@@ -6,6 +6,7 @@ package collect
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -13,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
 )
@@ -22,8 +24,9 @@ const storageGrace = 5 * time.Second
 
 // work is what a dataset does. Its methods are called by one goroutine.
 type work interface {
-	// load reads the position. What it cannot read it reports, and begins afresh.
-	load(ctx context.Context)
+	// load reads the position. Where what is stored makes no sense it says so, and begins afresh. After an error of the
+	// storage itself, load is called again: what is stored may be whole.
+	load(ctx context.Context) error
 	// next is when there is something to do.
 	next() time.Time
 	// collect does it, from the position on, until it is complete. After an error, collect is called again.
@@ -60,7 +63,9 @@ func newDataset(settings Settings, name string, state *health.Dataset) *dataset 
 
 // run does the work until the context ends or an error stops it for good.
 func (d *dataset) run(ctx context.Context, w work) {
-	w.load(ctx)
+	if !d.loaded(ctx, w) {
+		return
+	}
 	d.health.Reach(health.Initialized)
 	first := time.Now().Add(d.InitialDelay)
 	failures := newFailures(d.Retry)
@@ -101,6 +106,24 @@ func (d *dataset) run(ctx context.Context, w work) {
 		d.progress.retries.Add(1)
 		if sleep(ctx, wait) != nil {
 			return
+		}
+	}
+}
+
+// loaded reads the position, again and again until the storage can be read. It returns false when the context has ended.
+func (d *dataset) loaded(ctx context.Context, w work) bool {
+	tries := newBackOff(d.Retry)
+	for {
+		err := w.load(ctx)
+		if ctx.Err() != nil {
+			return false
+		}
+		if err == nil {
+			return true
+		}
+		d.health.Fail(health.FirstPartyGeneric, err)
+		if sleep(ctx, tries.NextBackOff()) != nil {
+			return false
 		}
 	}
 }
@@ -220,38 +243,37 @@ func due(last time.Time, interval time.Duration) time.Time {
 	if last.IsZero() {
 		return time.Time{}
 	}
-	next := last.Add(interval)
-	if now := time.Now(); last.After(now) {
+	if last.After(time.Now()) {
 		// The clock was set back: the stored start would hold up everything until the clock has come there again.
-		return now
+		return time.Time{}
 	}
-	return next
+	return last.Add(interval)
 }
 
-// lag is the time since a start, if there was one.
-func lag(start time.Time) (time.Duration, bool) {
-	if start.IsZero() {
-		return 0, false
-	}
-	return max(0, time.Since(start)), true
-}
-
-// loadPosition reads the stored position of what is asked for, which is given in parts. Without one that can be read, and
-// when something else was asked for, everything is collected afresh.
-func (d *dataset) loadPosition(ctx context.Context, asked ...any) position {
+// loadPosition reads the stored position of what is asked for, which is given in parts. Where it makes no sense, and when
+// something else was asked for, everything is collected afresh. Errors are those of the storage.
+func (d *dataset) loadPosition(ctx context.Context, asked ...any) (position, error) {
 	wanted, err := fingerprint(asked...)
 	if err != nil {
-		d.log.Error("A change of what is asked for will not be noticed.", zap.Error(err))
+		return position{}, err
 	}
 	var stored position
-	if _, err := d.Store.Load(ctx, d.name, positionVersion, &stored); err != nil {
+	_, err = d.Store.Load(ctx, d.name, positionVersion, &stored)
+	switch {
+	case senseless(err):
 		d.log.Error("The stored position cannot be read: everything is collected afresh.", zap.Error(err))
-		return position{Fingerprint: wanted}
-	}
-	if stored.Fingerprint != "" && stored.Fingerprint != wanted {
+		stored = position{}
+	case err != nil:
+		return position{}, fmt.Errorf("reading the position: %w", err)
+	case stored.Fingerprint != "" && stored.Fingerprint != wanted:
 		d.log.Warn("What is asked for has changed: everything is collected afresh.")
 		stored = position{}
 	}
 	stored.Fingerprint = wanted
-	return stored
+	return stored, nil
+}
+
+// senseless tells whether what is stored could be read, but makes no sense.
+func senseless(err error) bool {
+	return errors.Is(err, checkpoint.ErrUnreadable) || errors.Is(err, checkpoint.ErrVersion)
 }

@@ -5,6 +5,7 @@ package collect
 
 import (
 	"context"
+	"fmt"
 
 	"go.uber.org/zap"
 
@@ -26,12 +27,17 @@ type delivered struct {
 	partJournal *checkpoint.Journal
 }
 
-// openDelivered reads what is stored under name. What cannot be read is reported; some of it is delivered again.
-func openDelivered(ctx context.Context, store *checkpoint.Store, name string, generation int, log *zap.Logger) *delivered {
+// openDelivered reads what is stored under name. Where that makes no sense it says so, and some of it is delivered again.
+// Errors are those of the storage.
+func openDelivered(ctx context.Context, store *checkpoint.Store, name string, generation int, log *zap.Logger) (*delivered, error) {
+	var failed error
 	open := func(kind string) (*checkpoint.Journal, []seen) {
 		journal, entries, err := store.OpenJournal(ctx, name+"/"+kind, seenSize)
-		if err != nil {
+		switch {
+		case senseless(err):
 			log.Error("What was delivered before cannot be read: some of it may be delivered again.", zap.String("journal", kind), zap.Error(err))
+		case err != nil && failed == nil:
+			failed = fmt.Errorf("reading what was delivered: %w", err)
 		}
 		return journal, decodeSeen(entries)
 	}
@@ -41,7 +47,7 @@ func openDelivered(ctx context.Context, store *checkpoint.Store, name string, ge
 	d.windows[1], entries[1] = open("window/1")
 	d.partJournal, d.part = open("part")
 	d.before, d.coming = newSeenSet(entries[d.turn]), entries[1-d.turn]
-	return d
+	return d, failed
 }
 
 // change is what a delivery adds to what was delivered.

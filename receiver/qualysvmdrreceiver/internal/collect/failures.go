@@ -5,10 +5,12 @@ package collect
 
 import (
 	"errors"
+	"net/url"
 	"time"
 
 	"github.com/cenkalti/backoff/v7"
 	"go.opentelemetry.io/collector/config/configretry"
+	"go.uber.org/zap"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
@@ -57,4 +59,20 @@ func (f *failures) next(err error) (kind health.ErrorType, wait time.Duration, a
 	}
 	f.ambiguous = 0
 	return health.ThirdPartyGeneric, f.backOff.NextBackOff(), true
+}
+
+// refusedParameter returns which of the parameters that the receiver adds by itself an error names as one that the server
+// does not take, and says so; "": none.
+func (d *dataset) refusedParameter(err error, query url.Values, own ...string) string {
+	var answer *qualys.Error
+	if !errors.As(err, &answer) || answer.Class != qualys.Config || answer.Code < 1901 || answer.Code > 1922 {
+		return ""
+	}
+	for _, name := range own {
+		if query.Has(name) && answer.Names(name) {
+			d.log.Warn("Qualys refuses a parameter that the receiver adds by itself: it is left out from now on.", zap.String("parameter", name), zap.Error(err))
+			return name
+		}
+	}
+	return ""
 }

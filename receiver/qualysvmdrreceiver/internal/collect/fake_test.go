@@ -44,6 +44,12 @@ type detection struct {
 	results string
 }
 
+// logRow is a row of the fake's activity log.
+type logRow struct {
+	at      time.Time
+	details string
+}
+
 // fakeQualys answers as Qualys does, over connections in memory, by the bubble's clock.
 type fakeQualys struct {
 	mu       sync.Mutex
@@ -51,6 +57,7 @@ type fakeQualys struct {
 	broken   map[uint64]bool     // hosts whose bytes cannot be read
 	entries  map[int]time.Time   // QIDs that have an entry, by when it was modified
 	assets   map[int64]time.Time // by when they were modified
+	log      []logRow            // oldest first
 	requests []request
 	// fault may take over the answer to a request.
 	fault func(*request, http.ResponseWriter) bool
@@ -117,6 +124,8 @@ func (f *fakeQualys) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.detections(w, form)
 	case strings.HasSuffix(r.URL.Path, "/fo/knowledge_base/vuln/"):
 		f.knowledgeBase(w, form)
+	case strings.HasSuffix(r.URL.Path, "/fo/activity_log/"):
+		f.activityLog(w, form)
 	case r.URL.Path == "/auth":
 		w.WriteHeader(http.StatusCreated)
 		claims := fmt.Sprintf(`{"exp":%d}`, time.Now().Add(4*time.Hour).Unix())
@@ -242,6 +251,25 @@ func (f *fakeQualys) search(w http.ResponseWriter, query url.Values, body []byte
 		len(found), found[len(found)-1], more, strings.Join(assets, ","))
 }
 
+// activityLog answers with the newest rows first, whose IDs are their places in the log, from 1 on.
+func (f *fakeQualys) activityLog(w http.ResponseWriter, form url.Values) {
+	since, _ := time.Parse(timeFormat, form.Get("since_datetime"))
+	limit, _ := strconv.Atoi(form.Get("truncation_limit"))
+	newest := len(f.log)
+	if id, err := strconv.Atoi(form.Get("id_max")); err == nil {
+		newest = min(newest, id)
+	}
+	fmt.Fprint(w, "Date,Action,Module,Details,User Name,User Role,User IP\n")
+	for id := newest; id > 0 && !f.log[id-1].at.Before(since); id-- {
+		row := f.log[id-1]
+		if newest-id == limit {
+			fmt.Fprintf(w, "WARNING\nCODE,TEXT,URL\n1980,more,https://elsewhere.test/api/?action=list&id_max=%d\n", id)
+			return
+		}
+		fmt.Fprintf(w, "%s,login,auth,%s,user,Manager,192.0.2.1\n", row.at.UTC().Format(timeFormat), row.details)
+	}
+}
+
 // pipeListener hands connections in memory to a server.
 type pipeListener struct {
 	connections chan net.Conn
@@ -296,7 +324,7 @@ func newBench(t *testing.T, fake *fakeQualys, next *backend, client storage.Clie
 	require.NoError(t, err)
 	b := &bench{t: t, fake: fake, next: next, logs: logs}
 	waits := NewWaits(zap.New(core), telemetry)
-	b.health = health.New(health.Settings{Logger: zap.New(core), Source: "qualysvmdr"}, VulnerabilitiesDataset, KnowledgeBaseDataset, AssetInventoryDataset)
+	b.health = health.New(health.Settings{Logger: zap.New(core), Source: "qualysvmdr"}, VulnerabilitiesDataset, KnowledgeBaseDataset, AssetInventoryDataset, ActivityLogDataset)
 	server, _ := url.Parse("http://server.test")
 	gateway, _ := url.Parse("http://gateway.test")
 	b.shared = Settings{

@@ -140,6 +140,9 @@ func (r *hostReader) produce(ctx context.Context, page *qualys.DetectionPage, jo
 			}
 			select {
 			case open.rest <- segment:
+				if !more {
+					close(open.rest)
+				}
 			case <-ctx.Done():
 				close(open.rest)
 				return ctx.Err()
@@ -193,8 +196,13 @@ func (r *hostReader) work(ctx context.Context, w *worker, j *job, judge func(*re
 			return nil, j.err
 		}
 		r.segments.Put(last)
+		last = nil
 		select {
-		case last = <-j.rest:
+		case next, ok := <-j.rest:
+			if !ok {
+				return nil, j.err // the answer broke in the segment before
+			}
+			last = next
 			return last, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -202,7 +210,7 @@ func (r *hostReader) work(ctx context.Context, w *worker, j *job, judge func(*re
 	})
 	for {
 		err := w.step()
-		if err == nil && !w.records.Full() {
+		if err == nil && !w.records.Full() && len(suppressed) < suppressedAtOnce {
 			continue
 		}
 		switch {
@@ -223,7 +231,9 @@ func (r *hostReader) work(ctx context.Context, w *worker, j *job, judge func(*re
 			return
 		}
 		if err != nil {
-			r.segments.Put(last)
+			if last != nil {
+				r.segments.Put(last)
+			}
 			return
 		}
 	}

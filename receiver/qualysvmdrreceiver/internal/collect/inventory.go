@@ -6,15 +6,12 @@ package collect
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/records"
@@ -39,14 +36,10 @@ type InventorySettings struct {
 
 // Inventory collects assets.
 type Inventory struct {
-	*dataset
+	*course
 	settings InventorySettings
 	builder  *records.Assets
-
-	// mu guards the position, which deliveries change and metrics read. Between deliveries the loop reads it without.
-	mu        sync.Mutex
-	position  position
-	delivered *delivered
+	pages    pageSize
 	// accepted and refused tell whether the server takes the filter of later collections; where it is refused, assets are
 	// filtered here only.
 	accepted, refused bool
@@ -56,9 +49,10 @@ type Inventory struct {
 func NewInventory(shared Settings, settings InventorySettings, state *health.Dataset) *Inventory {
 	shared.Records.Server = shared.Gateway.Hostname()
 	return &Inventory{
-		dataset:  newDataset(shared, AssetInventoryDataset, state),
+		course:   newCourse(newDataset(shared, AssetInventoryDataset, state)),
 		settings: settings,
 		builder:  records.NewAssets(shared.Records),
+		pages:    newPageSize(settings.PageSize),
 	}
 }
 
@@ -67,34 +61,18 @@ func (n *Inventory) Run(ctx context.Context) {
 	n.run(ctx, n)
 }
 
-// Lag is the time since the start of the last finished collection by the server's clock; there is none before the first.
-func (n *Inventory) Lag() (time.Duration, bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return lag(n.position.Previous)
-}
-
 // load implements work.
-func (n *Inventory) load(ctx context.Context) {
-	n.position = n.loadPosition(ctx, n.Gateway.Host, n.settings.IncludeFields, n.settings.ExcludeFields, n.settings.Filter)
-	n.delivered = openDelivered(ctx, n.Store, n.name, n.position.Generation, n.log)
-	if n.position.Started.IsZero() {
-		n.store(ctx, change{forget: true})
-	}
+func (n *Inventory) load(ctx context.Context) error {
+	return n.open(ctx, n.Gateway.Host, n.settings.IncludeFields, n.settings.ExcludeFields, n.settings.Filter)
 }
 
 // next implements work.
-func (n *Inventory) next() time.Time {
-	if n.position.Running != nil {
-		return time.Time{}
-	}
-	return due(n.position.Started, n.settings.Interval)
-}
+func (n *Inventory) next() time.Time { return n.nextAfter(n.settings.Interval) }
 
 // collect implements work.
 func (n *Inventory) collect(ctx context.Context) error {
 	if n.position.Running == nil {
-		n.begin(ctx)
+		n.begin(ctx, n.plan)
 	}
 	running := n.position.Running
 	window := "all"
@@ -109,29 +87,18 @@ func (n *Inventory) collect(ctx context.Context) error {
 			return err
 		}
 	}
-	n.mu.Lock()
-	n.position.Previous = running.Start
-	n.position.Running = nil
-	n.position.Generation++
-	n.mu.Unlock()
-	n.store(ctx, change{restart: true, finish: true})
+	n.complete(ctx)
 	n.finish(ctx, window)
 	return nil
 }
 
-// begin plans a collection and makes it the running one.
-func (n *Inventory) begin(ctx context.Context) {
-	now := time.Now()
-	n.mu.Lock()
-	p := &n.position
+// plan plans the collection that starts now, by the local clock.
+func (n *Inventory) plan(p *position, now time.Time) *collection {
 	full := p.Previous.IsZero() || n.settings.Full > 0 && !now.Before(due(p.Full, n.settings.Full))
 	if full {
 		p.Full = now
 	}
-	p.Started = now
-	p.Running = &collection{Full: full}
-	n.mu.Unlock()
-	n.store(ctx, change{restart: true})
+	return &collection{Full: full}
 }
 
 // since is the time from which on the running collection asks for changed assets.
@@ -142,7 +109,7 @@ func (n *Inventory) since() time.Time {
 // query is the next request.
 func (n *Inventory) query() qualys.AssetQuery {
 	query := qualys.AssetQuery{
-		PageSize:      n.settings.PageSize,
+		PageSize:      n.pages.now,
 		LastSeen:      int64(n.position.Running.Resume),
 		IncludeFields: n.settings.IncludeFields,
 		ExcludeFields: n.settings.ExcludeFields,
@@ -166,6 +133,7 @@ func (n *Inventory) page(ctx context.Context) (more bool, err error) {
 		if n.filterRefused(err) {
 			return true, nil
 		}
+		n.pages.timedOut(err)
 		return false, err
 	}
 	defer answer.Close()
@@ -173,7 +141,7 @@ func (n *Inventory) page(ctx context.Context) (more bool, err error) {
 	n.accepted = n.accepted || !n.position.Running.Full && !n.refused
 	n.start(answer.ServerTime())
 
-	batches := &batches{maxRecords: n.Records.MaxRecords, maxBytes: n.Records.MaxBytes, deliver: n.deliver}
+	batches := n.newBatches(n.deliver)
 	err = n.read(ctx, answer, batches)
 	n.progress.received.Add(answer.Bytes())
 	if repaired := answer.Repaired(); repaired > 0 {
@@ -183,8 +151,12 @@ func (n *Inventory) page(ctx context.Context) (more bool, err error) {
 		return false, failed
 	}
 	if err != nil {
+		if ctx.Err() == nil && !n.heldUp(batches) {
+			n.pages.broke(0)
+		}
 		return false, err
 	}
+	n.pages.whole()
 	n.readWhole()
 	if !answer.HasMore() {
 		return false, nil
@@ -211,29 +183,13 @@ func (n *Inventory) filterRefused(err error) bool {
 	return true
 }
 
-// start takes the server's clock of a collection's first answer as its start.
-func (n *Inventory) start(server time.Time) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if running := n.position.Running; running.Start.IsZero() {
-		if server.IsZero() {
-			server = time.Now()
-		}
-		running.Start = server.UTC().Truncate(time.Second)
-	}
-}
-
 // read makes records of the assets of an answer and gathers them into batches.
 func (n *Inventory) read(ctx context.Context, answer *qualys.AssetPage, batches *batches) error {
-	collected := answer.ServerTime()
-	if collected.IsZero() {
-		collected = time.Now()
-	}
 	running := n.position.Running
 	part := newSeenSet(slices.Clone(n.delivered.part))
 	var suppressed []records.Item
 	n.builder.PortsSince(n.position.Previous)
-	n.builder.Begin(collected, func(item *records.Item) bool {
+	n.builder.Begin(orNow(answer.ServerTime()), func(item *records.Item) bool {
 		one := seenOf(item)
 		switch {
 		case part.contains(one):
@@ -248,28 +204,13 @@ func (n *Inventory) read(ctx context.Context, answer *qualys.AssetPage, batches 
 		}
 		return true
 	})
-	for {
+	return n.gather(ctx, n.builder, &suppressed, batches, func() error {
 		decoder, err := answer.Next()
-		if err == nil {
-			err = n.builder.Asset(decoder)
-		}
-		if err == nil && !n.builder.Full() {
-			continue
-		}
-		out := output{Output: n.builder.Take(), suppressed: suppressed}
-		suppressed = nil
-		n.count(ctx, &out)
-		if failed := batches.add(ctx, out); failed != nil {
-			return failed
-		}
-		switch {
-		case err == nil:
-		case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
-			return nil
-		default:
+		if err != nil {
 			return err
 		}
-	}
+		return n.builder.Asset(decoder)
+	})
 }
 
 // deliver offers a batch until it is accepted, and notes what was delivered of the page.
@@ -290,15 +231,4 @@ func (n *Inventory) deliver(ctx context.Context, b *batch) error {
 	}
 	n.store(ctx, c)
 	return nil
-}
-
-// store moves the position, together with what was delivered.
-func (n *Inventory) store(ctx context.Context, c change) {
-	n.delivered.apply(c)
-	ctx, cancel := storing(ctx)
-	defer cancel()
-	n.save(n.Store.Update(ctx, func(tx *checkpoint.Tx) {
-		n.delivered.write(tx, c)
-		tx.Put(n.name, positionVersion, n.position)
-	}))
 }

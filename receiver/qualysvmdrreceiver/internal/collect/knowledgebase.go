@@ -5,9 +5,7 @@ package collect
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/url"
 	"slices"
@@ -24,8 +22,12 @@ import (
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/records"
 )
 
-// refreshOverlap is how far a refresh reaches back behind the start of the previous one.
-const refreshOverlap = time.Hour
+const (
+	// refreshOverlap is how far a refresh reaches back behind the start of the previous one.
+	refreshOverlap = time.Hour
+	// modifiedAfter is the time filter of a refresh.
+	modifiedAfter = "last_modified_after"
+)
 
 // KnowledgeBaseSettings are what is asked for in the dataset knowledge_base.
 type KnowledgeBaseSettings struct {
@@ -50,6 +52,8 @@ type KnowledgeBase struct {
 	began    atomic.Int64
 	position knowledgeBasePosition
 	pages    pageSize
+	// unfiltered is whether the server refuses the filter of a refresh.
+	unfiltered bool
 }
 
 // knowledgeBasePosition is where the dataset stands besides the states of its QIDs.
@@ -62,8 +66,8 @@ type knowledgeBasePosition struct {
 	Full      time.Time `json:"full"`
 }
 
-// NewKnowledgeBase returns the dataset knowledge_base.
-func NewKnowledgeBase(ctx context.Context, shared Settings, settings KnowledgeBaseSettings, state *health.Dataset) *KnowledgeBase {
+// NewKnowledgeBase returns the dataset knowledge_base. It reads which QIDs are known; errors are those of the storage.
+func NewKnowledgeBase(ctx context.Context, shared Settings, settings KnowledgeBaseSettings, state *health.Dataset) (*KnowledgeBase, error) {
 	shared.Records.Server = shared.Server.Hostname()
 	k := &KnowledgeBase{
 		dataset:  newDataset(shared, KnowledgeBaseDataset, state),
@@ -71,9 +75,12 @@ func NewKnowledgeBase(ctx context.Context, shared Settings, settings KnowledgeBa
 		builder:  records.NewKnowledgeBase(shared.Records),
 		pages:    newPageSize(settings.PageSize),
 	}
-	k.qids = openQIDs(ctx, shared.Store, k.log)
+	var err error
+	if k.qids, err = openQIDs(ctx, shared.Store, k.log); err != nil {
+		return nil, err
+	}
 	k.flushing.Store(true) // what waited before a restart waits no longer
-	return k
+	return k, nil
 }
 
 // Run collects until the context ends, or an error stops the dataset for good.
@@ -106,24 +113,27 @@ func (k *KnowledgeBase) firstCollection(start time.Time) {
 }
 
 // load implements work.
-func (k *KnowledgeBase) load(ctx context.Context) {
+func (k *KnowledgeBase) load(ctx context.Context) error {
 	wanted, err := fingerprint(k.Server.Host, k.settings.Parameters)
 	if err != nil {
-		k.log.Error("A change of what is asked for will not be noticed.", zap.Error(err))
+		return err
 	}
 	var stored knowledgeBasePosition
 	switch _, err := k.Store.Load(ctx, k.name, positionVersion, &stored); {
-	case err != nil:
+	case senseless(err):
 		k.log.Error("The stored position cannot be read: all entries are delivered again.", zap.Error(err))
+	case err != nil:
+		return fmt.Errorf("reading the position: %w", err)
 	case stored.Fingerprint == wanted:
 		k.position = stored
-		return
+		return nil
 	case stored.Fingerprint != "":
 		k.log.Warn("What is asked for has changed: all entries are delivered again.")
 	}
 	now := time.Now()
 	k.position = knowledgeBasePosition{Fingerprint: wanted, Refreshed: now, Full: now}
 	k.store(ctx, k.qids.turn(known, again, 0, math.MaxUint32))
+	return nil
 }
 
 // next implements work.
@@ -142,11 +152,12 @@ func (k *KnowledgeBase) next() time.Time {
 
 // ready tells whether entries are to be fetched now: a page of them, or the rest at the end of a collection.
 func (k *KnowledgeBase) ready() bool {
+	flushing := k.flushing.Swap(false)
 	_, toFetch, _ := k.qids.count()
-	if toFetch == 0 {
-		k.flushing.Store(false)
+	if flushing && toFetch > 0 {
+		k.flushing.Store(true)
 	}
-	return toFetch >= k.settings.PageSize || toFetch > 0 && k.flushing.Load()
+	return toFetch >= k.settings.PageSize || flushing && toFetch > 0
 }
 
 // collect implements work.
@@ -212,14 +223,21 @@ func (k *KnowledgeBase) refresh(ctx context.Context, now time.Time) error {
 		return err
 	}
 	query := k.query("None")
-	query.Set("last_modified_after", since.Add(-refreshOverlap).UTC().Format(timeFormat))
+	if !k.unfiltered {
+		query.Set(modifiedAfter, since.Add(-refreshOverlap).UTC().Format(timeFormat))
+	}
 	var turned []qidEntry
 	server, err := k.Client.KnowledgeBaseIDs(ctx, k.settings.Version, query, func(first, last uint32) error {
 		turned = append(turned, k.qids.turn(known, changed, first, last)...)
 		return nil
 	})
 	if err != nil {
-		return err
+		if k.refusedParameter(err, query, modifiedAfter) == "" {
+			return err
+		}
+		// Without the filter all entries are fetched, and those that are as delivered are left out here.
+		k.unfiltered = true
+		return k.refresh(ctx, now)
 	}
 	k.answered()
 	if server.IsZero() {
@@ -248,20 +266,21 @@ func (k *KnowledgeBase) page(ctx context.Context, asked []uint32) error {
 	defer cancel()
 	answer, err := k.Client.KnowledgeBase(ctx, k.settings.Version, query)
 	if err != nil {
+		k.pages.timedOut(err)
 		return err
 	}
 	defer answer.Close()
 	k.answered()
 
 	answeredQIDs := map[uint32]bool{}
-	batches := &batches{maxRecords: k.Records.MaxRecords, maxBytes: k.Records.MaxBytes, deliver: k.deliver}
+	batches := k.newBatches(k.deliver)
 	err = k.read(ctx, answer, answeredQIDs, batches)
 	k.progress.received.Add(answer.Bytes())
 	if failed := batches.flush(ctx); failed != nil {
 		return failed
 	}
 	if err != nil {
-		if ctx.Err() == nil && batches.blocked <= stalled {
+		if ctx.Err() == nil && !k.heldUp(batches) {
 			k.broken(asked, answeredQIDs)
 		}
 		return err
@@ -309,12 +328,8 @@ func (k *KnowledgeBase) passOver(ctx context.Context) {
 
 // read makes records of the entries of an answer and gathers them into batches.
 func (k *KnowledgeBase) read(ctx context.Context, answer *qualys.EntryPage, answered map[uint32]bool, batches *batches) error {
-	collected := answer.ServerTime()
-	if collected.IsZero() {
-		collected = time.Now()
-	}
 	var unchanged []records.Item
-	k.builder.Begin(collected, func(item *records.Item) bool {
+	k.builder.Begin(orNow(answer.ServerTime()), func(item *records.Item) bool {
 		entry, detected := k.qids.get(item.QID)
 		answered[item.QID] = true
 		switch {
@@ -326,28 +341,13 @@ func (k *KnowledgeBase) read(ctx context.Context, answer *qualys.EntryPage, answ
 		}
 		return true
 	})
-	for {
+	return k.gather(ctx, k.builder, &unchanged, batches, func() error {
 		xml, err := answer.Next()
-		if err == nil {
-			err = k.builder.Entry(xml)
-		}
-		if err == nil && !k.builder.Full() {
-			continue
-		}
-		out := output{Output: k.builder.Take(), suppressed: unchanged}
-		unchanged = nil
-		k.count(ctx, &out)
-		if failed := batches.add(ctx, out); failed != nil {
-			return failed
-		}
-		switch {
-		case err == nil:
-		case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
-			return nil
-		default:
+		if err != nil {
 			return err
 		}
-	}
+		return k.builder.Entry(xml)
+	})
 }
 
 // deliver offers a batch until it is accepted, and notes what was delivered.

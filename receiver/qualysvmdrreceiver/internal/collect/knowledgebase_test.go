@@ -154,7 +154,8 @@ func TestMissingPermissionStopsTheKnowledgeBaseOnly(t *testing.T) {
 }
 
 func TestManyQIDsCostLittle(t *testing.T) {
-	q := openQIDs(t.Context(), memoryStore(), nopLog())
+	q, err := openQIDs(t.Context(), memoryStore(), nopLog())
+	require.NoError(t, err)
 	many := make([]uint32, 100_000)
 	for i := range many {
 		many[i] = uint32(i + 1)

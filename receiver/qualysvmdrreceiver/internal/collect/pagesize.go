@@ -4,11 +4,14 @@
 package collect
 
 import (
+	"errors"
 	"maps"
 	"slices"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
 )
 
-// pageSize is how many hosts, or entries, are asked for in one request. Pages that break become smaller, down to one, and grow
+// pageSize is how many hosts, entries or assets are asked for in one request. Pages that break become smaller, down to one, and grow
 // back as others are read whole.
 type pageSize struct {
 	most, now int
@@ -32,6 +35,14 @@ func (p *pageSize) broke(host uint64) {
 		p.now /= 2
 	case p.now == 1 && host != 0:
 		p.alone[host]++
+	}
+}
+
+// timedOut takes note of an error before an answer began, if it was a time-out: the server may need too long for so much.
+func (p *pageSize) timedOut(err error) {
+	var timeout *qualys.TimeoutError
+	if errors.As(err, &timeout) {
+		p.broke(0)
 	}
 }
 

@@ -69,7 +69,7 @@ func textsOf(logs plog.Logs) []string {
 	return texts
 }
 
-// label tells what a record is of: "detection 5 Active", "entry 7", "asset 9", or its text.
+// label tells what a record is of: "detection 5 Active", "entry 7", "asset 9", "activity x", or its text.
 func label(record plog.LogRecord) string {
 	attribute := func(name string) string {
 		if value, ok := record.Attributes().Get(name); ok {
@@ -84,6 +84,9 @@ func label(record plog.LogRecord) string {
 		return "entry " + attribute("qualys.qid")
 	case "assetInventory":
 		return "asset " + attribute("qualys.asset.id")
+	case "userActivityLogs":
+		details, _ := record.Body().Map().Get("Details")
+		return "activity " + details.AsString()
 	default:
 		return record.Body().AsString()
 	}

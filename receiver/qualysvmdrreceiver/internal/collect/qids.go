@@ -6,6 +6,7 @@ package collect
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -54,12 +55,16 @@ type qids struct {
 	written int // entries in the journal
 }
 
-// openQIDs reads what is stored. A journal that cannot be read is reported; its entries are delivered once more.
-func openQIDs(ctx context.Context, store *checkpoint.Store, log *zap.Logger) *qids {
+// openQIDs reads what is stored. Where that makes no sense it says so, and entries are delivered once more. Errors are
+// those of the storage.
+func openQIDs(ctx context.Context, store *checkpoint.Store, log *zap.Logger) (*qids, error) {
 	q := &qids{entries: map[uint32]qidEntry{}}
 	journal, data, err := store.OpenJournal(ctx, KnowledgeBaseDataset+"/qids", qidEntrySize)
-	if err != nil {
+	switch {
+	case senseless(err):
 		log.Error("The delivered QIDs cannot be read: their entries are delivered again when they are next detected.", zap.Error(err))
+	case err != nil:
+		return nil, fmt.Errorf("reading the delivered QIDs: %w", err)
 	}
 	q.journal = journal
 	for ; len(data) >= qidEntrySize; data = data[qidEntrySize:] {
@@ -70,7 +75,7 @@ func openQIDs(ctx context.Context, store *checkpoint.Store, log *zap.Logger) *qi
 		})
 		q.written++
 	}
-	return q
+	return q, nil
 }
 
 // set makes an entry the state of its QID.

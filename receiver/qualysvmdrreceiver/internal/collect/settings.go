@@ -22,7 +22,17 @@ const (
 	VulnerabilitiesDataset = "vulnerabilities"
 	KnowledgeBaseDataset   = "knowledge_base"
 	AssetInventoryDataset  = "asset_inventory"
+	ActivityLogDataset     = "activity_log"
 )
+
+// datasetOf is the dataset that an API serves.
+var datasetOf = map[qualys.API]string{
+	qualys.Detections:    VulnerabilitiesDataset,
+	qualys.KnowledgeBase: KnowledgeBaseDataset,
+	qualys.Assets:        AssetInventoryDataset,
+	qualys.Auth:          AssetInventoryDataset,
+	qualys.ActivityLog:   ActivityLogDataset,
+}
 
 // Settings are what all datasets of a receiver share.
 type Settings struct {

@@ -4,6 +4,7 @@
 package collect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -24,13 +24,8 @@ import (
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/records"
 )
 
-const (
-	// maxWorkers is how many goroutines make records of one page at most: more than a few wait for the network.
-	maxWorkers = 4
-	// stalled is for how long a pipeline may hold up the reading of a page that is then cut, before it counts as the
-	// reason: servers close connections from which nobody reads.
-	stalled = 5 * time.Second
-)
+// maxWorkers is how many goroutines make records of one page at most: more than a few wait for the network.
+const maxWorkers = 4
 
 // VulnerabilitiesSettings are what is asked for in the dataset vulnerabilities.
 type VulnerabilitiesSettings struct {
@@ -54,17 +49,12 @@ type VulnerabilitiesSettings struct {
 
 // Vulnerabilities collects host detections.
 type Vulnerabilities struct {
-	*dataset
+	*course
 	settings VulnerabilitiesSettings
 	windows  windows
 	reader   *hostReader
 	// knowledgeBase takes the QIDs of delivered detections, nil: nobody does.
 	knowledgeBase *KnowledgeBase
-
-	// mu guards the position, which deliveries change and metrics read. Between deliveries the loop reads it without.
-	mu        sync.Mutex
-	position  position
-	delivered *delivered
 
 	pages   pageSize
 	passing []uint64        // the hosts that the last request passed over, to see whether others can be read
@@ -76,7 +66,7 @@ type Vulnerabilities struct {
 func NewVulnerabilities(shared Settings, settings VulnerabilitiesSettings, state *health.Dataset, knowledgeBase *KnowledgeBase) *Vulnerabilities {
 	shared.Records.Server = shared.Server.Hostname()
 	v := &Vulnerabilities{
-		dataset:       newDataset(shared, VulnerabilitiesDataset, state),
+		course:        newCourse(newDataset(shared, VulnerabilitiesDataset, state)),
 		settings:      settings,
 		windows:       windows{filter: filterOf(settings.Collect), status: settings.Status, overlap: settings.Overlap, lookback: settings.Lookback},
 		reader:        newHostReader(min(runtime.GOMAXPROCS(0), maxWorkers), shared.Records),
@@ -109,14 +99,6 @@ func (v *Vulnerabilities) Run(ctx context.Context) {
 	v.run(ctx, v)
 }
 
-// Lag is the time since the start of the last finished collection by the server's clock; there is none before the first.
-// Everything that had changed by then was delivered.
-func (v *Vulnerabilities) Lag() (time.Duration, bool) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return lag(v.position.Previous)
-}
-
 // Aside is the number of hosts set aside.
 func (v *Vulnerabilities) Aside() int {
 	v.mu.Lock()
@@ -125,32 +107,24 @@ func (v *Vulnerabilities) Aside() int {
 }
 
 // load implements work.
-func (v *Vulnerabilities) load(ctx context.Context) {
+func (v *Vulnerabilities) load(ctx context.Context) error {
 	filtering := map[string]string{}
 	for name, value := range v.settings.Parameters {
 		if !strings.HasPrefix(name, "show_") && name != "host_metadata" {
 			filtering[name] = value
 		}
 	}
-	v.position = v.loadPosition(ctx, v.Server.Host, v.settings.Collect, slices.Sorted(slices.Values(v.settings.Status)), filtering)
-	v.delivered = openDelivered(ctx, v.Store, v.name, v.position.Generation, v.log)
-	if v.position.Started.IsZero() {
-		v.store(ctx, change{forget: true}, nil)
-	}
+	return v.open(ctx, v.Server.Host, v.settings.Collect, slices.Sorted(slices.Values(v.settings.Status)), filtering)
 }
 
 // next implements work.
-func (v *Vulnerabilities) next() time.Time {
-	if v.position.Running != nil {
-		return time.Time{}
-	}
-	return due(v.position.Started, v.settings.Interval)
-}
+func (v *Vulnerabilities) next() time.Time { return v.nextAfter(v.settings.Interval) }
 
 // collect implements work.
 func (v *Vulnerabilities) collect(ctx context.Context) error {
 	if v.position.Running == nil {
-		v.begin(ctx)
+		v.extra = nil
+		v.begin(ctx, v.plan)
 	}
 	running := v.position.Running
 	window := describeAll(running.Passes)
@@ -166,16 +140,16 @@ func (v *Vulnerabilities) collect(ctx context.Context) error {
 		}
 	}
 	v.complete(ctx)
+	if v.knowledgeBase != nil {
+		v.knowledgeBase.flush()
+	}
 	v.finish(ctx, window)
 	return nil
 }
 
-// begin plans a collection and makes it the running one.
-func (v *Vulnerabilities) begin(ctx context.Context) {
-	now := time.Now()
-	full := !v.position.Full.IsZero() && v.settings.Full > 0 && !now.Before(due(v.position.Full, v.settings.Full))
-	v.mu.Lock()
-	p := &v.position
+// plan plans the collection that starts now, by the local clock.
+func (v *Vulnerabilities) plan(p *position, now time.Time) *collection {
+	full := !p.Full.IsZero() && v.settings.Full > 0 && !now.Before(due(p.Full, v.settings.Full))
 	passes := v.windows.plan(now, p.Previous, full)
 	for i := range p.Aside {
 		for _, one := range passes {
@@ -189,11 +163,7 @@ func (v *Vulnerabilities) begin(ctx context.Context) {
 	if full {
 		p.Full = now
 	}
-	p.Started = now
-	p.Running = &collection{Full: full, Passes: passes}
-	v.mu.Unlock()
-	v.extra = nil
-	v.store(ctx, change{restart: true}, nil)
+	return &collection{Full: full, Passes: passes}
 }
 
 // nextPass goes on to the next list of the collection.
@@ -204,39 +174,17 @@ func (v *Vulnerabilities) nextPass(ctx context.Context) {
 	running.Resume = 0
 	v.mu.Unlock()
 	v.extra = nil
-	v.store(ctx, change{restart: true}, nil)
+	v.store(ctx, change{restart: true})
 }
 
-// complete makes the running collection the previous one.
-func (v *Vulnerabilities) complete(ctx context.Context) {
-	v.mu.Lock()
-	p := &v.position
-	p.Previous = p.Running.Start
-	p.Running = nil
-	p.Generation++
-	v.mu.Unlock()
-	v.store(ctx, change{finish: true}, nil)
-	if v.knowledgeBase != nil {
-		v.knowledgeBase.flush()
+// deliveredQIDs moves the position, together with what was delivered and the QIDs that belong to it.
+func (v *Vulnerabilities) deliveredQIDs(ctx context.Context, c change, qids []uint32) {
+	if v.knowledgeBase == nil {
+		v.store(ctx, c)
+		return
 	}
-}
-
-// store moves the position, together with what was delivered and the QIDs that belong to it.
-func (v *Vulnerabilities) store(ctx context.Context, c change, qids []uint32) {
-	v.delivered.apply(c)
-	var found []qidEntry
-	if v.knowledgeBase != nil {
-		found = v.knowledgeBase.qids.add(qids)
-	}
-	ctx, cancel := storing(ctx)
-	defer cancel()
-	v.save(v.Store.Update(ctx, func(tx *checkpoint.Tx) {
-		v.delivered.write(tx, c)
-		if v.knowledgeBase != nil {
-			v.knowledgeBase.qids.write(tx, found)
-		}
-		tx.Put(v.name, positionVersion, v.position)
-	}))
+	found := v.knowledgeBase.qids.add(qids)
+	v.store(ctx, c, func(tx *checkpoint.Tx) { v.knowledgeBase.qids.write(tx, found) })
 	if len(found) > 0 {
 		v.knowledgeBase.detected()
 	}
@@ -255,16 +203,12 @@ func (v *Vulnerabilities) page(ctx context.Context, p pass) (more bool, err erro
 		if v.removeRefused(err, query) {
 			return true, nil
 		}
-		var timeout *qualys.TimeoutError
-		if errors.As(err, &timeout) {
-			v.pages.broke(0) // the server may need too long for so many hosts
-		}
+		v.pages.timedOut(err)
 		return false, err
 	}
 	defer answer.Close()
 
-	refused := v.progress.refused.Load()
-	batches := &batches{maxRecords: v.Records.MaxRecords, maxBytes: v.Records.MaxBytes, deliver: v.deliver}
+	batches := v.newBatches(v.deliver)
 	err = v.read(ctx, answer, stop, p, batches)
 	v.progress.received.Add(answer.Bytes())
 	if ctx.Err() == nil {
@@ -276,8 +220,7 @@ func (v *Vulnerabilities) page(ctx context.Context, p pass) (more bool, err erro
 		return false, failed
 	}
 	if err != nil {
-		innocent := batches.blocked > stalled || v.progress.refused.Load() != refused
-		return v.broken(ctx, p, innocent, err)
+		return v.broken(ctx, p, v.heldUp(batches), err)
 	}
 	v.pages.whole()
 	v.readWhole()
@@ -321,35 +264,35 @@ func (v *Vulnerabilities) query(p pass) (query url.Values, until uint64) {
 	for name := range v.removed {
 		query.Del(name)
 	}
+	if !query.Has("id_max") {
+		until = 0
+	}
 	return query, until
 }
 
 // removeRefused leaves out a parameter that the receiver added by itself and the server does not know.
 func (v *Vulnerabilities) removeRefused(err error, query url.Values) bool {
-	var answer *qualys.Error
-	if !errors.As(err, &answer) || answer.Class != qualys.Config || answer.Code < 1901 || answer.Code > 1922 {
-		return false
-	}
 	own := append(slices.Clone(v.settings.Defaults), updatedSince, processedAfter, scannedAfter, "id_max", "output_format")
-	for _, name := range own {
-		if query.Has(name) && answer.Names(name) {
-			v.removed[name] = true
-			v.log.Warn("Qualys refuses a parameter that the receiver adds by itself: it is left out from now on.", zap.String("parameter", name), zap.Error(err))
-			return true
-		}
+	name := v.refusedParameter(err, query, own...)
+	if name != "" {
+		v.removed[name] = true
 	}
-	return false
+	return name != ""
 }
 
 // read makes outputs of an answer and gathers them into batches.
 func (v *Vulnerabilities) read(ctx context.Context, answer *qualys.DetectionPage, stop func(), p pass, batches *batches) error {
 	part := newSeenSet(slices.Clone(v.delivered.part))
+	var missed seenSet // what was delivered of a host that was set aside
+	if a := v.asideHost(p.Host); a != nil {
+		missed = newSeenSet(decodeSeen(a.Delivered))
+	}
 	judge := func(item *records.Item) verdict {
 		one := seenOf(item)
 		switch {
 		case part.contains(one) || !v.matches(item, p):
 			return ignore
-		case p.Suppress && v.delivered.before.contains(one):
+		case p.Suppress && (v.delivered.before.contains(one) || missed.contains(one)):
 			return suppress
 		default:
 			return take
@@ -359,7 +302,7 @@ func (v *Vulnerabilities) read(ctx context.Context, answer *qualys.DetectionPage
 	head := func() {
 		if !answered {
 			answered = true
-			v.start(answer.ServerTime())
+			v.begun(answer.ServerTime())
 		}
 	}
 	err := v.reader.read(ctx, answer, stop, judge, func(out output) error {
@@ -373,21 +316,11 @@ func (v *Vulnerabilities) read(ctx context.Context, answer *qualys.DetectionPage
 	return err
 }
 
-// start takes the server's clock of a collection's first answer as its start.
-func (v *Vulnerabilities) start(server time.Time) {
+// begun notes the server's clock of an answer that is good as far as its head.
+func (v *Vulnerabilities) begun(server time.Time) {
 	v.answered()
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	running := v.position.Running
-	if !running.Start.IsZero() {
-		return
-	}
-	if server.IsZero() {
-		server = time.Now()
-	}
-	running.Start = server.UTC()
-	if v.knowledgeBase != nil {
-		v.knowledgeBase.firstCollection(running.Start)
+	if first := v.start(server); first && v.knowledgeBase != nil {
+		v.knowledgeBase.firstCollection(v.position.Running.Start)
 		v.knowledgeBase.answered()
 	}
 }
@@ -428,13 +361,20 @@ func (v *Vulnerabilities) deliver(ctx context.Context, b *batch) error {
 			}
 		}
 	}
+	if a := v.asideHost(p.Host); a != nil {
+		v.mu.Lock()
+		for i := range b.items {
+			a.Delivered = append(a.Delivered, encodeSeen([]seen{seenOf(&b.items[i])})...)
+		}
+		v.mu.Unlock()
+	}
 	if b.hostDone != 0 {
 		v.acquit(p, &c)
 		v.mu.Lock()
 		running.Resume = max(running.Resume, b.hostDone+1)
 		v.mu.Unlock()
 	}
-	v.store(ctx, c, qidsOf(b.items))
+	v.deliveredQIDs(ctx, c, qidsOf(b.items))
 	return nil
 }
 
@@ -472,15 +412,20 @@ func (v *Vulnerabilities) acquit(p pass, c *change) {
 	running := v.position.Running
 	v.mu.Lock()
 	for _, host := range v.passing {
+		running.Resume = max(running.Resume, host+1)
+		if v.asideHost(host) != nil {
+			continue // the server does not leave it out
+		}
 		a := aside{Host: host, Status: p.Status, Filter: p.Filter, Since: p.Since}
 		for _, other := range running.Passes {
 			if other.Host == 0 {
 				a.widen(other)
 			}
 		}
+		a.Delivered = encodeSeen(v.delivered.part)
 		v.position.Aside = append(v.position.Aside, a)
-		running.Resume = max(running.Resume, host+1)
 	}
+	slices.SortFunc(v.position.Aside, func(a, b aside) int { return cmp.Compare(a.Host, b.Host) })
 	v.mu.Unlock()
 	c.restart = true
 	c.coming = append(c.coming, v.delivered.part...)
@@ -494,7 +439,7 @@ func (v *Vulnerabilities) turnPage(ctx context.Context, p pass, answer *qualys.D
 		// No host follows, but the answer was good.
 		c := change{}
 		v.acquit(p, &c)
-		v.store(ctx, c, nil)
+		v.store(ctx, c)
 	}
 	running := v.position.Running
 	next, more := answer.NextPage()
@@ -534,13 +479,23 @@ func (v *Vulnerabilities) resume(from uint64) {
 	v.position.Running.Resume = max(v.position.Running.Resume, from)
 }
 
+// asideHost is a host that was set aside, nil: it was not. The result is valid until another one is set aside or read.
+func (v *Vulnerabilities) asideHost(host uint64) *aside {
+	for i := range v.position.Aside {
+		if a := &v.position.Aside[i]; host != 0 && a.Host == host {
+			return a
+		}
+	}
+	return nil
+}
+
 // readAgain ends the setting aside of a host that was read whole.
 func (v *Vulnerabilities) readAgain(ctx context.Context, host uint64) {
 	v.mu.Lock()
 	v.position.Aside = slices.DeleteFunc(v.position.Aside, func(a aside) bool { return a.Host == host })
 	v.mu.Unlock()
 	v.log.Info("A host that was set aside could be read.", zap.Uint64("host", host))
-	v.store(ctx, change{}, nil)
+	v.store(ctx, change{})
 }
 
 // broken judges a page that ended within its bytes, and returns its error if it is to be asked for again.

@@ -47,7 +47,9 @@ func (b *bench) vulnerabilities(settings VulnerabilitiesSettings, knowledgeBase 
 	var working sync.WaitGroup
 	var k *KnowledgeBase
 	if knowledgeBase != nil {
-		k = NewKnowledgeBase(ctx, b.shared, *knowledgeBase, b.health.Dataset(KnowledgeBaseDataset))
+		var err error
+		k, err = NewKnowledgeBase(ctx, b.shared, *knowledgeBase, b.health.Dataset(KnowledgeBaseDataset))
+		require.NoError(b.t, err)
 		working.Go(func() { k.Run(ctx) })
 	}
 	v := NewVulnerabilities(b.shared, settings, b.health.Dataset(VulnerabilitiesDataset), k)

@@ -33,18 +33,6 @@ func NewWaits(log *zap.Logger, telemetry *metadata.TelemetryBuilder) *Waits {
 	return &Waits{log: log, telemetry: telemetry, waited: map[string]time.Duration{}}
 }
 
-// datasetOf is the dataset that an API serves.
-func datasetOf(api qualys.API) string {
-	switch api {
-	case qualys.Detections:
-		return VulnerabilitiesDataset
-	case qualys.KnowledgeBase:
-		return KnowledgeBaseDataset
-	default:
-		return AssetInventoryDataset
-	}
-}
-
 // of is how long a dataset has waited for limits.
 func (w *Waits) of(dataset string) time.Duration {
 	w.mu.Lock()
@@ -71,7 +59,7 @@ func (w *Waits) Limit(api qualys.API, remaining int64) {
 
 // Waiting implements [qualys.Observer].
 func (w *Waits) Waiting(api qualys.API, reason string, d time.Duration) {
-	w.log.Info("Waiting for a limit of Qualys.", zap.String("dataset", datasetOf(api)), zap.String("api", string(api)), zap.String("reason", reason), zap.Duration("for", d))
+	w.log.Info("Waiting for a limit of Qualys.", zap.String("dataset", datasetOf[api]), zap.String("api", string(api)), zap.String("reason", reason), zap.Duration("for", d))
 }
 
 // Waited implements [qualys.Observer].
@@ -79,5 +67,5 @@ func (w *Waits) Waited(api qualys.API, reason string, d time.Duration) {
 	w.telemetry.QualysvmdrLimitWait.Add(context.Background(), d.Seconds(), metric.WithAttributes(attribute.String("api", string(api)), attribute.String("reason", reason)))
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.waited[datasetOf(api)] += d
+	w.waited[datasetOf[api]] += d
 }

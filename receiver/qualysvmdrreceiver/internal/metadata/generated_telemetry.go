@@ -187,7 +187,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.QualysvmdrCollectionHosts, err = builder.meter.Int64ObservableGauge(
 		"otelcol_qualysvmdr_collection_hosts",
-		metric.WithDescription("Hosts, entries or assets done in the running collection. [Development]"),
+		metric.WithDescription("Hosts, entries, assets or rows of the activity log done in the running collection. [Development]"),
 		metric.WithUnit("{hosts}"),
 	)
 	errs = errors.Join(errs, err)

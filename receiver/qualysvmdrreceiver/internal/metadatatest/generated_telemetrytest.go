@@ -55,7 +55,7 @@ func AssertEqualQualysvmdrCollectionDuration(t *testing.T, tt *componenttest.Tel
 func AssertEqualQualysvmdrCollectionHosts(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_qualysvmdr_collection_hosts",
-		Description: "Hosts, entries or assets done in the running collection. [Development]",
+		Description: "Hosts, entries, assets or rows of the activity log done in the running collection. [Development]",
 		Unit:        "{hosts}",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,

@@ -1,7 +1,8 @@
 // Copyright The qualysvmdr Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package qualys speaks the two Qualys APIs that the receiver collects from: the API server (XML) and the API gateway (JSON).
+// Package qualys speaks to the two Qualys hosts that the receiver collects from: the API server (XML, CSV) and the API gateway
+// (JSON).
 //
 // A [Client] sends one request at a time per API, keeps within the limits that Qualys announces, logs in no more often than
 // needed, and hands every answer on as a page that is read while it arrives. Waiting for a limit happens inside the calls
@@ -24,10 +25,11 @@ import (
 // API is one of the Qualys APIs: each has limits of its own. Its value appears in metrics and messages.
 type API string
 
-// The APIs the client speaks. All but Detections and KnowledgeBase are served by the gateway.
+// The APIs the client speaks.
 const (
 	Detections    API = "detections"
 	KnowledgeBase API = "knowledge_base"
+	ActivityLog   API = "activity_log"
 	Assets        API = "assets"
 	Auth          API = "auth"
 )
@@ -41,13 +43,17 @@ const (
 	Gateway EndpointName = "gateway"
 )
 
-// Endpoint returns the host that serves the API.
-func (a API) Endpoint() EndpointName {
-	if a == Detections || a == KnowledgeBase {
-		return Server
-	}
-	return Gateway
+// endpoints are the hosts that serve the APIs.
+var endpoints = map[API]EndpointName{
+	Detections:    Server,
+	KnowledgeBase: Server,
+	ActivityLog:   Server,
+	Assets:        Gateway,
+	Auth:          Gateway,
 }
+
+// Endpoint returns the host that serves the API.
+func (a API) Endpoint() EndpointName { return endpoints[a] }
 
 // Settings is all that a client needs to know.
 type Settings struct {
@@ -57,8 +63,8 @@ type Settings struct {
 	UserAgent string
 	// ReadIdleTimeout is the silence after which an answer is given up while bytes of it are waited for. 0: never.
 	ReadIdleTimeout time.Duration
-	// PageTimeout is the time spent waiting for bytes, without one host, entry or asset completed in it, after which an answer
-	// is given up. 0: never.
+	// PageTimeout is the time spent waiting for bytes, without one host, entry, asset or row completed in it, after which
+	// an answer is given up. 0: never.
 	PageTimeout time.Duration
 	// Reserve is the number of calls in each window that are left to other users of the subscription; a tenth of the limit
 	// at most.
@@ -98,7 +104,7 @@ func New(s Settings) *Client {
 		gateway:   newEndpoint(s.Gateway),
 		governors: make(map[API]*governor),
 	}
-	for _, api := range []API{Detections, KnowledgeBase, Assets, Auth} {
+	for api := range endpoints {
 		c.governors[api] = newGovernor(api, s.Reserve, s.Observer)
 	}
 	c.tokens = newTokens(c.logIn)

@@ -135,7 +135,7 @@ func (p *DetectionPage) NextPage() (url.Values, bool) {
 // Warning is what the answer warns of, for people: an ending version, a page that is full. It knows only after Next has
 // returned io.EOF.
 func (p *DetectionPage) Warning() string {
-	return cut(oneLine(strings.TrimSpace(p.list.warning.code+" "+p.list.warning.text)), maxText)
+	return p.list.warning.message()
 }
 
 // Bytes returns how much of the answer was read, inflated.
@@ -151,13 +151,7 @@ func (p *DetectionPage) findNext() error {
 	if p.list.warning.url == "" {
 		return nil
 	}
-	next := with(p.params)
-	named := queryOf(p.list.warning.url)
-	for name, values := range named {
-		if !ours(name) {
-			next[name] = values
-		}
-	}
+	next, named := follow(p.params, p.list.warning.url)
 	before, _ := strconv.ParseUint(p.params.Get("id_min"), 10, 64)
 	id, err := strconv.ParseUint(named.Get("id_min"), 10, 64)
 	if err != nil {
@@ -173,29 +167,6 @@ func (p *DetectionPage) findNext() error {
 	next.Set("id_min", strconv.FormatUint(id, 10))
 	p.next = next
 	return nil
-}
-
-// queryOf returns the parameters of an address, as far as they can be read.
-func queryOf(address string) url.Values {
-	_, query, _ := strings.Cut(address, "?")
-	query, _, _ = strings.Cut(query, "#")
-	// In CDATA an ampersand must not be escaped; where it is nevertheless, it separates all the same.
-	values, _ := url.ParseQuery(strings.ReplaceAll(query, "&amp;", "&"))
-	return values
-}
-
-// ours tells whether a parameter is never taken from an answer: what the receiver decides, and anything like credentials.
-func ours(name string) bool {
-	switch name = strings.ToLower(name); name {
-	case "action", "truncation_limit", "output_format", "echo_request":
-		return true
-	}
-	for _, word := range []string{"user", "pass", "token", "secret", "session", "auth", "login"} {
-		if strings.Contains(name, word) {
-			return true
-		}
-	}
-	return false
 }
 
 // maxBegin is how much of a host is kept to find its ID in, which comes first.

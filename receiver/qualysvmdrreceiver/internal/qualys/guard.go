@@ -68,10 +68,8 @@ func (g *guard) Read(p []byte) (int, error) {
 			g.end, g.err = g.src.Read(g.buf)
 			continue
 		}
-		in := g.buf[g.pos:min(g.end, g.pos+len(p))]
-		n, skip, err := g.scan(in)
-		copy(p, in[:n])
-		g.pos += n + skip
+		n, read, err := g.scan(p, g.buf[g.pos:min(g.end, g.pos+len(p))])
+		g.pos += read
 		if n > 0 {
 			return n, nil
 		}
@@ -82,50 +80,89 @@ func (g *guard) Read(p []byte) (int, error) {
 	}
 }
 
-// scan returns how many bytes of in can be handed on as they are, and how many after them are left out.
-func (g *guard) scan(in []byte) (n, skip int, err error) {
-	for n < len(in) {
+// scan copies what of in can be handed on to dst, which is as long, and returns how many bytes that are and how many of in
+// were read. It stops behind what is left out of a string: an escape can come in its place.
+func (g *guard) scan(dst, in []byte) (n, read int, err error) {
+	from, i := 0, 0 // what is between them is to be copied
+	for i < len(in) {
 		if g.inString {
 			if g.midway() {
-				n += g.plain(in[n:])
+				i += g.plain(in[i:])
+				if i < len(in) && in[i] == '"' {
+					g.inString = false
+					i++
+					continue
+				}
 			}
-			if n == len(in) {
+			if i == len(in) {
 				break
 			}
-			if !g.inside(in[n]) {
-				return n, 1, nil
+			if !g.inside(in[i]) {
+				n += copy(dst[n:], in[from:i])
+				return n, i + 1, nil
 			}
-			n++
+			i++
 			continue
 		}
-		c := meanings[in[n]]
-		if c == jsonBlank && g.space {
-			return n, 1, nil
-		}
-		g.space = c == jsonBlank
+		c := meanings[in[i]]
 		if c == jsonScalar {
-			g.scalar++
-			if g.scalar > maxScalar {
-				return n, 0, errScalar
+			g.space = false
+			run := scalar(in[i:])
+			if g.scalar+run > maxScalar {
+				i += maxScalar - g.scalar
+				g.scalar = maxScalar
+				err = errScalar
+				break
 			}
-			n++
+			g.scalar += run
+			i += run
 			continue
 		}
 		g.scalar = 0
 		switch c {
+		case jsonBlank:
+			if g.space {
+				n += copy(dst[n:], in[from:i])
+				i += blanks(in[i:])
+				from = i
+				continue
+			}
 		case jsonQuote:
 			g.inString, g.full, g.kept = true, false, 0
 		case jsonBegin:
 			g.depth++
-			if g.depth > maxNesting {
-				return n, 0, errNesting
-			}
 		case jsonEnd:
 			g.depth--
 		}
-		n++
+		if g.depth > maxNesting {
+			err = errNesting
+			break
+		}
+		g.space = c == jsonBlank
+		i++
 	}
-	return n, 0, nil
+	n += copy(dst[n:], in[from:i])
+	return n, i, err
+}
+
+// scalar returns how much of a number or literal p begins with.
+func scalar(p []byte) int {
+	for i, c := range p {
+		if meanings[c] != jsonScalar {
+			return i
+		}
+	}
+	return len(p)
+}
+
+// blanks returns how much white space p begins with.
+func blanks(p []byte) int {
+	for i, c := range p {
+		if meanings[c] != jsonBlank {
+			return i
+		}
+	}
+	return len(p)
 }
 
 // meaning is what a byte between strings stands for.

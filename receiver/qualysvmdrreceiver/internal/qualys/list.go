@@ -42,6 +42,9 @@ type list struct {
 // warning is what a list says besides its items. It is never an error.
 type warning struct{ code, text, url string }
 
+// message is the warning for people, "": there is none.
+func (w warning) message() string { return cut(oneLine(w.code+" "+w.text), maxText) }
+
 var errNoResponse = errors.New("answer has no RESPONSE")
 
 // openList reads an answer through its time. One that is not the list expected is an *Error; one that is, but cannot be read

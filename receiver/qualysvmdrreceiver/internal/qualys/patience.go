@@ -19,7 +19,7 @@ type TimeoutError struct {
 // Error names the setting.
 func (e *TimeoutError) Error() string {
 	if e.Setting == pageTimeout {
-		return fmt.Sprintf("no host, entry or asset completed while waiting for %s (%s)", e.After, e.Setting)
+		return fmt.Sprintf("no host, entry, asset or row completed while waiting for %s (%s)", e.After, e.Setting)
 	}
 	return fmt.Sprintf("nothing received for %s (%s)", e.After, e.Setting)
 }

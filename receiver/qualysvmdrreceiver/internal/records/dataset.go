@@ -12,6 +12,7 @@ var (
 	vulnerabilityLogs = dataset{logType: "vulnerabilityLogs", event: "qualys.vmdr.detection"}
 	knowledgeBaseLogs = dataset{logType: "knowledgeBaseLogs", event: "qualys.vmdr.knowledge_base"}
 	assetInventory    = dataset{logType: "assetInventory", event: "qualys.vmdr.asset"}
+	userActivityLogs  = dataset{logType: "userActivityLogs", event: "qualys.vmdr.activity"}
 )
 
 // The attributes of records.

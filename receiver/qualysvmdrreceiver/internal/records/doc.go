@@ -2,12 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package records makes log records of what the Qualys client reads: one for
-// each detection, KnowledgeBase entry and asset.
+// each detection, KnowledgeBase entry, asset and row of the activity log.
 //
-// There is a builder for each dataset: [Detections], [KnowledgeBase] and
-// [Assets]. All three work the same way. Begin says when what follows was
-// collected and which records are wanted; the other methods read one element
-// or object each from where the client's reader stands; Take hands out the
+// There is a builder for each dataset: [Detections], [KnowledgeBase], [Assets]
+// and [Activity]. All work the same way. Begin says when what follows was
+// collected and which records are wanted; the other methods read one element,
+// object or row each from where the client's reader stands; Take hands out the
 // [Output] that has been gathered, and Full says when to do so. What could not
 // be read whole leaves no trace: after an error the Output holds every record
 // that was complete before.
@@ -33,6 +33,8 @@
 //   - A whole number of an asset that does not fit into 64 bits, signed, is a
 //     string of its digits in a map, and the number as it was sent in JSON.
 //   - A name that an asset's object has twice becomes a list, too.
+//   - The names of the columns of the activity log are words between spaces
+//     instead of underscores; a field without a column is called by its number.
 //   - An asset without an agent to which the gateway gives no key agent gets one,
 //     and one without softwareListData gets an empty list.
 //

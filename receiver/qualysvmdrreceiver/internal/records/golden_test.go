@@ -27,6 +27,7 @@ func TestGoldenRecords(t *testing.T) {
 		{"detections", func(t *testing.T, s Settings) Output { return detectionsOf(t, s, testdata(t, "detections.xml")) }},
 		{"knowledgebase", func(t *testing.T, s Settings) Output { return entriesOf(t, s, testdata(t, "knowledgebase.xml")) }},
 		{"assets", func(t *testing.T, s Settings) Output { return assetsOf(t, s, since, testdata(t, "assets.json")) }},
+		{"activity", func(t *testing.T, s Settings) Output { return activityOf(t, s, testdata(t, "activity.csv")) }},
 	}
 	for _, dataset := range datasets {
 		for _, format := range []string{"structured", "json"} {

@@ -22,6 +22,7 @@ type key struct {
 	stamp uint64
 	group int32
 	host  uint64 // the last host that had it
+	next  *key   // that of the member which followed last time
 }
 
 func newKey(text string, r role) *key {
@@ -138,6 +139,9 @@ const (
 	roleSoftwareEntries
 	roleSoftwareList
 
+	// Of rows of the activity log.
+	roleDate
+
 	roleCount
 )
 
@@ -216,6 +220,11 @@ var memberRoles = map[string]role{
 	"software":                 roleSoftwareEntries,
 	"softwareListData":         roleSoftwareList,
 	"vmId":                     roleInstanceID, // of Azure's
+}
+
+// columnRoles are the keys with a role in rows of the activity log.
+var columnRoles = map[string]role{
+	"Date": roleDate,
 }
 
 // places are where in a tape the values with a role are, 0: nowhere.

@@ -41,8 +41,11 @@ func (m *members) key() (*key, error) {
 		return nil, err
 	}
 	m.tokens.add(':', raw)
+	if k := m.tape.names.expected(raw); k != nil {
+		return k, nil
+	}
 	m.scratch = m.unquote(m.scratch[:0], raw)
-	return m.tape.names.keyOf(m.scratch), nil
+	return m.tape.names.memberOf(m.scratch), nil
 }
 
 // open reads the begin of an object or array, after which more tells whether there is another member or entry.
@@ -202,16 +205,7 @@ func (m *members) string(k *key, raw []byte) {
 	t := &m.tape
 	from := len(t.text)
 	t.text = m.unquote(t.text, raw)
-	at := t.push(k, str)
-	if end := from + maxValue; len(t.text) > end {
-		for end > from && !utf8.RuneStart(t.text[end]) {
-			end--
-		}
-		t.text = t.text[:end]
-		t.nodes[at].cut = true
-		t.cuts++
-	}
-	t.span(at, from)
+	t.pushFrom(k, from)
 }
 
 // unquote appends what the JSON string raw says.

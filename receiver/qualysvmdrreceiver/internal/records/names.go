@@ -117,6 +117,8 @@ type names struct {
 	scratch    []byte
 	last       *name
 	start      *name // before the first element
+	member     *key  // the last member's
+	first      *key  // before the first member
 
 	logType, qualysLogType     *key
 	detection, qualysDetection *key
@@ -125,8 +127,8 @@ type names struct {
 }
 
 func newNames(roles map[string]role) *names {
-	n := &names{roles: roles, start: new(name)}
-	n.last = n.start
+	n := &names{roles: roles, start: new(name), first: new(key)}
+	n.last, n.member = n.start, n.first
 	n.logType = n.key("LogType")
 	n.qualysLogType = n.key("QualysLogType")
 	n.detection = n.key("Detection")
@@ -141,7 +143,7 @@ func (n *names) forget() {
 	n.elements.forget()
 	n.keys.forget()
 	n.attributes.forget()
-	n.last = n.start
+	n.last, n.member = n.start, n.first
 }
 
 // element returns what is known of the elements called b. Which name follows which hardly ever changes, so that comparing
@@ -198,6 +200,29 @@ func (n *names) keyOf(text []byte) *key {
 	if found == nil {
 		s := string(text)
 		found, _ = n.keys.put(s, newKey(s, n.roles[s]))
+	}
+	return found
+}
+
+// expected returns the key of a member whose name is written as raw, a JSON string, if that is the one that followed last
+// time, as it nearly always is. Otherwise it returns nil, and memberOf is for what raw says.
+func (n *names) expected(raw []byte) *key {
+	next := n.member.next
+	if next == nil || len(next.quoted) != len(raw)+len(":") || next.quoted[:len(raw)] != string(raw) {
+		return nil
+	}
+	n.member = next
+	return next
+}
+
+// memberOf returns the key of a member of that name.
+func (n *names) memberOf(text []byte) *key {
+	found := n.keyOf(text)
+	if n.keys.kept[found.text] == found {
+		n.member.next = found
+		n.member = found
+	} else {
+		n.member = n.first
 	}
 	return found
 }

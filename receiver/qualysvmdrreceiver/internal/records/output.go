@@ -17,7 +17,7 @@ type Output struct {
 	Bytes int
 	// HostDone is the ID of the last host (or asset) that ended since the Output before, 0: none did.
 	HostDone uint64
-	// Hosts is how many hosts, entries or assets ended, those without a wanted record included.
+	// Hosts is how many hosts, entries, assets or rows ended, those without a wanted record included.
 	Hosts int
 	// Late is how many elements of hosts came after the host's first detections.
 	Late int
@@ -32,9 +32,9 @@ type Item struct {
 	// Host is the ID of the host, or the asset.
 	Host uint64
 	// Identity says what the record is about: UNIQUE_VULN_ID, or a hash of what else identifies a detection; the QID;
-	// the asset's ID.
+	// the asset's ID. Rows of the activity log have none: see [Activity.Begin].
 	Identity uint64
-	// Values is a hash of all names and values that were sent of the detection, entry or asset.
+	// Values is a hash of all names and values that were sent of the detection, entry, asset or row.
 	Values uint64
 	// QID is the entry that belongs to the detection, 0: unknown.
 	QID uint32
@@ -43,7 +43,7 @@ type Item struct {
 	// Status is the detection's.
 	Status string
 	// Updated is LAST_UPDATE_DATETIME, else LAST_FOUND_DATETIME; of an entry when it was last modified; of an asset
-	// lastModifiedDate.
+	// lastModifiedDate; of a row its Date.
 	Updated int64
 	// Processed is LAST_PROCESSED_DATETIME.
 	Processed int64

@@ -80,6 +80,20 @@ func (t *tape) pushText(k *key, s string) {
 	t.text = append(t.text, s...)
 }
 
+// pushFrom adds a string: the text from index from to the end, which is cut if it is too long.
+func (t *tape) pushFrom(k *key, from int) {
+	at := t.push(k, str)
+	if end := from + maxValue; len(t.text) > end {
+		for end > from && !utf8.RuneStart(t.text[end]) {
+			end--
+		}
+		t.text = t.text[:end]
+		t.nodes[at].cut = true
+		t.cuts++
+	}
+	t.span(at, from)
+}
+
 // span makes the text from index from to the end that of the node at.
 func (t *tape) span(at, from int) {
 	t.nodes[at].off, t.nodes[at].len = uint32(from), uint32(len(t.text)-from)

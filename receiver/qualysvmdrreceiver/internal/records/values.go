@@ -54,6 +54,9 @@ func parseDouble(p []byte) (float64, bool) {
 
 // parseTime reads a time as Qualys writes it, with or without a time of day, and returns the seconds since 1970.
 func parseTime(p []byte) (int64, bool) {
+	if s, ok := parseUTC(p); ok {
+		return s, true
+	}
 	var buf [32]byte
 	switch {
 	case len(p) == len(time.DateOnly):
@@ -69,3 +72,33 @@ func parseTime(p []byte) (int64, bool) {
 	// What does not fit into a time stamp of nanoseconds is no time.
 	return s, s > 0 && s < math.MaxInt64/int64(time.Second)
 }
+
+// parseUTC reads a time as Qualys writes nearly all of them, 2006-01-02T15:04:05Z, in a year from 1970 to 2099. Others it
+// leaves to parseTime.
+func parseUTC(p []byte) (int64, bool) {
+	const form = "0000-00-00T00:00:00Z"
+	if len(p) != len(form) {
+		return 0, false
+	}
+	for i := range len(form) {
+		if digit := p[i] - '0'; form[i] == '0' && digit > 9 || form[i] != '0' && p[i] != form[i] {
+			return 0, false
+		}
+	}
+	two := func(i int) int { return int(p[i]-'0')*10 + int(p[i+1]-'0') }
+	year, month, day := two(0)*100+two(2), two(5), two(8)
+	hour, minute, second := two(11), two(14), two(17)
+	if year < 1970 || year > 2099 || month < 1 || month > 12 || day < 1 || day > 28 || hour > 23 || minute > 59 || second > 59 {
+		return 0, false
+	}
+	// Of the years from 1970 to 2099 every fourth is a leap year, 1972 the first.
+	days := (year-1970)*365 + (year-1969)/4 + daysBefore[month-1] + day - 1
+	if month > 2 && year%4 == 0 {
+		days++
+	}
+	s := int64(days)*24*60*60 + int64(hour*60*60+minute*60+second)
+	return s, s > 0
+}
+
+// daysBefore are the days of a year before each month of it.
+var daysBefore = [...]int{0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334}

@@ -56,3 +56,31 @@ func TestParseTime(t *testing.T) {
 		assert.False(t, ok, text)
 	}
 }
+
+func TestParseTimeKnowsEveryDay(t *testing.T) {
+	for day := time.Date(1969, 12, 30, 23, 59, 58, 0, time.UTC); day.Year() < 2102; day = day.AddDate(0, 0, 1) {
+		got, ok := parseTime([]byte(day.Format(time.RFC3339)))
+		assert.Equal(t, day.Unix() > 0, ok, day)
+		assert.Equal(t, day.Unix(), got, day)
+	}
+}
+
+func TestParseTimeIsStrict(t *testing.T) {
+	const good = "2026-11-09T12:34:56Z"
+	for i := range good {
+		for _, c := range []byte{'/', ':', 'x', ' ', 0xFF} {
+			bad := []byte(good)
+			bad[i] = c
+			want, err := time.Parse(time.RFC3339, string(bad))
+			got, ok := parseTime(bad)
+			assert.Equal(t, err == nil, ok, "%q", bad)
+			if ok {
+				assert.Equal(t, want.Unix(), got, "%q", bad)
+			}
+		}
+	}
+	for _, bad := range []string{"2026-00-09T12:34:56Z", "2026-13-09T12:34:56Z", "2026-11-00T12:34:56Z", "2026-11-09T24:00:00Z", "2026-11-09T12:60:00Z", "2026-11-09T12:00:60Z"} {
+		_, ok := parseTime([]byte(bad))
+		assert.False(t, ok, bad)
+	}
+}

@@ -1,0 +1,290 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package collect
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/extension/xextension/storage"
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/records"
+)
+
+func TestCutInAHostOfManySegmentsIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.fault = func(_ *request, w http.ResponseWriter) bool {
+			fmt.Fprint(w, "<HOST_LIST_VM_DETECTION_OUTPUT><RESPONSE><HOST_LIST><HOST><ID>10</ID><DETECTION_LIST>")
+			for i := range 30_000 {
+				fmt.Fprintf(w, "<DETECTION><UNIQUE_VULN_ID>%d</UNIQUE_VULN_ID><STATUS>Active</STATUS></DETECTION>", i+1)
+			}
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+		b := newBench(t, fake, next, nil)
+		b.shared.Records.MaxRecords = 1000
+		_, _, run := b.vulnerabilities(testVulnerabilities(), nil)
+		defer run.stop()
+		passTime(20 * time.Second)
+		assert.Greater(t, len(fake.asked("detection")), 3)
+		assert.Equal(t, health.Error, b.health.Snapshot()[VulnerabilitiesDataset])
+		for name, times := range next.counts() {
+			require.Equal(t, 1, times, name)
+		}
+	})
+}
+
+func TestSegmentIsGivenBackOnce(t *testing.T) {
+	for range 20 {
+		r := newHostReader(1, records.Settings{})
+		ctx, cancel := context.WithCancel(t.Context())
+		j := &job{
+			collected: time.Now(), rest: make(chan *qualys.Segment), results: make(chan result, 1),
+			first: &qualys.Segment{Data: []byte("<HOST><ID>1</ID>"), More: true},
+		}
+		cancel()
+		r.work(ctx, r.workers[0], j, func(*records.Item) verdict { return take })
+		first, second := r.segments.Get().(*qualys.Segment), r.segments.Get().(*qualys.Segment)
+		require.NotSame(t, first, second, "two jobs would share one buffer")
+	}
+}
+
+// strictStorage refuses to work for contexts that have ended, as databases do, and while it is down.
+type strictStorage struct {
+	storage.Client
+	down bool
+}
+
+func (s *strictStorage) Batch(ctx context.Context, ops ...*storage.Operation) error {
+	if s.down {
+		return fmt.Errorf("no connection")
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.Client.Batch(ctx, ops...)
+}
+
+func TestPositionOutlivesAStartThatIsCutShort(t *testing.T) {
+	for _, down := range []bool{false, true} {
+		t.Run(fmt.Sprintf("storage down %t", down), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := &strictStorage{Client: memoryClient()}
+				fake, next := newFake(), newSink()
+				fake.hosts = detections(6, time.Now().Add(-24*time.Hour))
+				_, _, run := newBench(t, fake, next, client).vulnerabilities(testVulnerabilities(), nil)
+				passTime(time.Minute)
+				run.stop()
+
+				b := newBench(t, fake, next, client)
+				ctx, cancel := context.WithCancel(t.Context())
+				client.down = down
+				v := NewVulnerabilities(b.shared, testVulnerabilities(), b.health.Dataset(VulnerabilitiesDataset), nil)
+				var working sync.WaitGroup
+				if !down {
+					cancel() // another component failed to start
+				}
+				working.Go(func() { v.Run(ctx) })
+				passTime(30 * time.Second)
+				client.down = false
+				cancel()
+				working.Wait()
+
+				_, _, run = newBench(t, fake, next, client).vulnerabilities(testVulnerabilities(), nil)
+				defer run.stop()
+				passTime(10 * time.Minute)
+				assert.Equal(t, onceEach(6), next.counts(), "everything would be collected again")
+			})
+		})
+	}
+}
+
+func TestHostsSetAsideAreLeftOutInAnyOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, newFake(), newSink(), nil)
+		v := NewVulnerabilities(b.shared, testVulnerabilities(), b.health.Dataset(VulnerabilitiesDataset), nil)
+		require.NoError(t, v.load(t.Context()))
+		v.begin(t.Context(), v.plan)
+		v.passing = []uint64{6}
+		v.acquit(v.position.Running.Passes[0], &change{})
+		v.passing = []uint64{5}
+		v.acquit(v.position.Running.Passes[0], &change{})
+		v.position.Running.Resume = 5
+		query, _ := v.query(v.position.Running.Passes[0])
+		assert.Equal(t, "7", query.Get("id_min"))
+		assert.Empty(t, query.Get("id_max"))
+	})
+}
+
+func TestHostSetAsideThatOnceSaysNothingIsNotDoubled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.hosts = detections(9, time.Now().Add(-24*time.Hour))
+		fake.broken[20] = true
+		b := newBench(t, fake, next, nil)
+		_, _, run := b.vulnerabilities(testVulnerabilities(), nil)
+		defer run.stop()
+		passTime(30 * time.Minute)
+		fake.change(func() {
+			fake.fault = func(r *request, w http.ResponseWriter) bool {
+				if r.form.Get("ids") != "20" {
+					return false
+				}
+				fmt.Fprint(w, "<HOST_LIST_VM_DETECTION_OUTPUT><RESPONSE><HOST_LIST><HOST><ID>20</ID><DETECTION_L")
+				return true
+			}
+		})
+		passTime(2 * time.Hour)
+		fake.change(func() { fake.fault, fake.broken = nil, map[uint64]bool{} })
+		passTime(2 * time.Hour)
+		assert.Equal(t, onceEach(9), next.counts())
+	})
+}
+
+func TestSuppressedRecordsAreHandedOnInParts(t *testing.T) {
+	most := 0
+	b := &batches{maxRecords: 10, maxBytes: 1 << 20, deliver: func(_ context.Context, b *batch) error {
+		most = max(most, len(b.suppressed))
+		return nil
+	}}
+	for i := range 1000 {
+		out := output{suppressed: make([]records.Item, 100)}
+		out.Logs = plog.NewLogs()
+		out.HostDone = uint64(i + 1)
+		require.NoError(t, b.add(t.Context(), out))
+	}
+	require.NoError(t, b.flush(t.Context()))
+	assert.Positive(t, most)
+	assert.Less(t, most, 2*suppressedAtOnce)
+}
+
+func TestCutPagesOfAssetsBecomeSmaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.assets = assets(20, time.Now().Add(-time.Hour))
+		fake.fault = func(r *request, w http.ResponseWriter) bool {
+			if !strings.Contains(r.path, "pageSize=10") {
+				return false
+			}
+			fmt.Fprint(w, `{"responseCode":"SUCCESS","assetListData":{"asset":[{"assetId":1},{"assetId":2},`)
+			return true
+		}
+		settings := testInventory()
+		settings.PageSize = 10
+		run := newBench(t, fake, next, nil).inventory(settings)
+		defer run.stop()
+		passTime(30 * time.Minute)
+		for name := range eachAsset(20, 1) {
+			assert.Equal(t, 1, next.counts()[name], name)
+		}
+	})
+}
+
+func TestEntriesThatTakeTooLongAreAskedForInSmallerPages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.hosts = detections(12, time.Now().Add(-24*time.Hour))
+		for qid := 1000; qid < 1004; qid++ {
+			fake.entries[qid] = time.Now().Add(-48 * time.Hour)
+		}
+		fake.fault = func(r *request, _ http.ResponseWriter) bool {
+			if strings.Count(r.form.Get("ids"), ",") >= 2 {
+				fake.mu.Unlock()
+				defer fake.mu.Lock()
+				time.Sleep(2 * time.Minute) // the silence is given up after one
+			}
+			return false
+		}
+		settings := testKnowledgeBase()
+		settings.PageSize = 4
+		_, _, run := newBench(t, fake, next, nil).vulnerabilities(testVulnerabilities(), settings)
+		defer run.stop()
+		passTime(time.Hour)
+		assert.Len(t, entries(next.counts()), 4)
+	})
+}
+
+func TestRefreshWithoutTheFilterThatIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.hosts = detections(12, time.Now().Add(-24*time.Hour))
+		for qid := 1000; qid < 1004; qid++ {
+			fake.entries[qid] = time.Now().Add(-48 * time.Hour)
+		}
+		fake.fault = func(r *request, w http.ResponseWriter) bool {
+			if !r.form.Has(modifiedAfter) {
+				return false
+			}
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, "<SIMPLE_RETURN><RESPONSE><CODE>1905</CODE><TEXT>parameter last_modified_after has invalid value</TEXT></RESPONSE></SIMPLE_RETURN>")
+			return true
+		}
+		b := newBench(t, fake, next, nil)
+		_, _, run := b.vulnerabilities(testVulnerabilities(), testKnowledgeBase())
+		defer run.stop()
+		passTime(10 * time.Hour)
+		fake.change(func() { fake.entries[1002] = time.Now() })
+		passTime(40 * time.Hour)
+		assert.Equal(t, map[string]int{"entry 1000": 1, "entry 1001": 1, "entry 1002": 2, "entry 1003": 1}, entries(next.counts()))
+		assert.NotEqual(t, health.Error, b.health.Snapshot()[KnowledgeBaseDataset])
+	})
+}
+
+// countingWork counts how often work is done.
+type countingWork struct {
+	work
+	times int
+}
+
+func (c *countingWork) collect(ctx context.Context) error {
+	c.times++
+	return c.work.collect(ctx)
+}
+
+// The clock of a bubble stands still while work is done, so this one needs the real clock.
+func TestClockThatWasSetBackHoldsNothingUp(t *testing.T) {
+	b := newBench(t, newFake(), newSink(), memoryClient())
+	wanted, err := fingerprint(b.shared.Server.Host, map[string]string(nil))
+	require.NoError(t, err)
+	ahead := time.Now().Add(30 * 24 * time.Hour).Round(0)
+	require.NoError(t, b.shared.Store.Update(t.Context(), func(tx *checkpoint.Tx) {
+		tx.Put(KnowledgeBaseDataset, positionVersion, knowledgeBasePosition{Fingerprint: wanted, Refreshed: ahead, Full: ahead})
+	}))
+	b.shared.InitialDelay = 0
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	k, err := NewKnowledgeBase(ctx, b.shared, KnowledgeBaseSettings{Refresh: 24 * time.Hour, Full: 168 * time.Hour, PageSize: 5, Version: "4.0"}, b.health.Dataset(KnowledgeBaseDataset))
+	require.NoError(t, err)
+	counting := &countingWork{work: k}
+	k.run(ctx, counting)
+	assert.Equal(t, 1, counting.times)
+
+	n := NewInventory(b.shared, testInventory(), b.health.Dataset(AssetInventoryDataset))
+	assert.True(t, n.plan(&position{Previous: time.Now().Add(-time.Hour), Full: ahead, Started: ahead}, time.Now()).Full)
+}
+
+func TestMetricsMayBeReadWhileThePositionIs(t *testing.T) {
+	b := newBench(t, newFake(), newSink(), memoryClient())
+	v := NewVulnerabilities(b.shared, testVulnerabilities(), b.health.Dataset(VulnerabilitiesDataset), nil)
+	var loading sync.WaitGroup
+	loading.Go(func() { assert.NoError(t, v.load(t.Context())) })
+	for range 1000 {
+		v.Lag()
+		assert.Zero(t, v.Aside())
+	}
+	loading.Wait()
+}

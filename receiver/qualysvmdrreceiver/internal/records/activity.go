@@ -1,0 +1,115 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package records
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+)
+
+// Activity builds the records of the user activity log.
+type Activity struct {
+	builder
+	tape    tape
+	at      places // in the tape
+	columns []*key
+}
+
+// NewActivity returns a builder of the records of rows.
+func NewActivity(settings Settings) *Activity {
+	return &Activity{builder: newBuilder(settings), tape: newTape(newNames(columnRoles))}
+}
+
+// Begin says when what follows was collected, by the server's clock, and the names of its columns. Keep is called for every
+// row that has been read, as by [Detections.Begin]. Rows have no ID: keep may set the Identity of the Item, so that equal rows
+// have different ones.
+func (a *Activity) Begin(collected time.Time, columns []string, keep func(*Item) bool) {
+	a.begin(collected, keep)
+	a.tape.names.forget()
+	a.columns = a.columns[:0]
+	for _, name := range columns {
+		a.columns = append(a.columns, a.tape.names.key(keyText(strings.ReplaceAll(name, " ", "_"))))
+	}
+}
+
+// column returns the key of the field with that index.
+func (a *Activity) column(i int) *key {
+	for len(a.columns) <= i {
+		a.columns = append(a.columns, a.tape.names.key(fmt.Sprintf("Column%d", len(a.columns)+1)))
+	}
+	return a.columns[i]
+}
+
+// Row makes a record of a row: its fields, in the order of the columns. ErrTooLarge says that the row is more than a record
+// may hold; nothing is kept of it then.
+func (a *Activity) Row(fields []string) error {
+	repaired, err := a.read(fields)
+	if err != nil {
+		return fmt.Errorf("row: %w", err)
+	}
+	t := &a.tape
+	a.at.find(t.nodes, 1, len(t.nodes))
+	a.identify()
+	if !a.wanted() {
+		a.current.Hosts++
+		return nil
+	}
+	a.write(t.nodes, t.text)
+	if !a.fits() {
+		a.finish()
+	}
+	a.current.Hosts++
+	if !a.open {
+		a.describe(a.resource(), &machine{})
+	}
+	lr := a.record(&userActivityLogs, 0)
+	if a.item.Updated != 0 && !a.settings.Collected {
+		lr.SetTimestamp(pcommon.Timestamp(a.item.Updated * int64(time.Second)))
+	}
+	a.body(lr, t.nodes, t.text)
+	if t.cuts > 0 {
+		nameCut(lr, cutPaths(nil, t.nodes[1:], ""))
+	}
+	a.current.Truncated += t.cuts
+	a.current.Repaired += repaired
+	return nil
+}
+
+// read reads a row into the tape, and returns in how many fields bytes were repaired.
+func (a *Activity) read(fields []string) (repaired int64, err error) {
+	t := &a.tape
+	t.reset(maxRecord)
+	at := t.push(t.names.empty, object)
+	t.pushText(t.names.logType, userActivityLogs.logType)
+	for i, field := range fields {
+		if !utf8.ValidString(field) {
+			field = strings.ToValidUTF8(field, "\ufffd")
+			repaired++
+		}
+		from := len(t.text)
+		t.text = append(t.text, field...)
+		t.pushFrom(a.column(i), from)
+		if t.size() > t.limit {
+			return 0, ErrTooLarge
+		}
+	}
+	t.reserve(at+2, false)
+	return repaired, t.close(at)
+}
+
+// identify fills in the item.
+func (a *Activity) identify() {
+	values, size := a.hasher.values(a.tape.nodes, a.tape.text)
+	a.item = Item{Values: values, Bytes: int32(size)}
+	if s, ok := parseTime(textOf(a.tape.nodes, a.at[roleDate], a.tape.text)); ok {
+		a.item.Updated = s
+	}
+}
+
+// Take returns the oldest Output, which goes over to the caller.
+func (a *Activity) Take() Output { return a.take() }
