@@ -40,7 +40,14 @@ func asciiName(p []byte) int {
 // nameEnd returns the index behind the name that begins at p[i], or i if there
 // is none.
 func nameEnd(p []byte, i int) int {
-	if first, _ := utf8.DecodeRune(p[i:]); !isNameStart(first) {
+	if i == len(p) {
+		return i
+	}
+	first := rune(p[i])
+	if first >= utf8.RuneSelf {
+		first, _ = utf8.DecodeRune(p[i:])
+	}
+	if !isNameStart(first) {
 		return i
 	}
 	for {
