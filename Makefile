@@ -50,7 +50,14 @@ fuzz: ## every fuzz target for FUZZTIME=20s
 	.ci/fuzz '$(FUZZTIME)'
 
 .PHONY: bench
-bench: ## the benchmarks (BENCH=regexp PKG=./...)
+bench: build ## every figure of docs/performance.md, as a table
+	go build -o bin/simulator ./examples/simulator
+	mkdir -p build
+	go test -c -o build/benchmark.test ./receiver/qualysvmdrreceiver/internal/benchmark
+	build/benchmark.test -table
+
+.PHONY: stages
+stages: ## the benchmarks of every stage, for benchstat (BENCH=regexp PKG=./...)
 	go test -run='^$$' -bench='$(BENCH)' -benchmem $(PKG)
 
 .PHONY: profile

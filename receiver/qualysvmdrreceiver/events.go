@@ -11,6 +11,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
@@ -36,7 +38,7 @@ func (r *vmdrReceiver) eventSettings() health.EventSettings {
 			scope.SetVersion(version)
 		},
 		Dropped: func(events int) {
-			r.telemetry.QualysvmdrHealthEventsDropped.Add(context.Background(), int64(events))
+			r.telemetry.QualysvmdrHealthEventsDropped.Add(context.Background(), int64(events), metric.WithAttributes(attribute.String("receiver", r.settings.ID.String())))
 		},
 	}
 	if r.config.BodyFormat == BodyJSON {

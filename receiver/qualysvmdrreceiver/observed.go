@@ -18,7 +18,8 @@ import (
 
 // observed are the parts of a receiver whose state is asked for when metrics are read.
 type observed struct {
-	health *health.Reporter
+	receiver string // its component ID
+	health   *health.Reporter
 	// datasets are those that are configured, by name.
 	datasets map[string]dataset
 	// vulnerabilities and knowledgeBase have metrics of their own; nil if they are not configured.
@@ -60,7 +61,7 @@ func (o *observed) observeStates(_ context.Context, observer metric.Int64Observe
 			if state == current {
 				value = 1
 			}
-			observer.Observe(value, metric.WithAttributes(attribute.String("dataset", dataset), attribute.String("state", state.String())))
+			observer.Observe(value, o.labels(attribute.String("dataset", dataset), attribute.String("state", state.String())))
 		}
 	}
 	return nil
@@ -70,7 +71,7 @@ func (o *observed) observeLag(_ context.Context, observer metric.Float64Observer
 	for name, d := range o.datasets {
 		if w, ok := d.(windowed); ok {
 			if lag, known := w.Lag(); known {
-				observer.Observe(lag.Seconds(), of(name))
+				observer.Observe(lag.Seconds(), o.labels(attribute.String("dataset", name)))
 			}
 		}
 	}
@@ -79,14 +80,14 @@ func (o *observed) observeLag(_ context.Context, observer metric.Float64Observer
 
 func (o *observed) observeHosts(_ context.Context, observer metric.Int64Observer) error {
 	for name, d := range o.datasets {
-		observer.Observe(d.Done(), of(name))
+		observer.Observe(d.Done(), o.labels(attribute.String("dataset", name)))
 	}
 	return nil
 }
 
 func (o *observed) observeAside(_ context.Context, observer metric.Int64Observer) error {
 	if o.vulnerabilities != nil {
-		observer.Observe(int64(o.vulnerabilities.Aside()))
+		observer.Observe(int64(o.vulnerabilities.Aside()), o.labels())
 	}
 	return nil
 }
@@ -97,11 +98,12 @@ func (o *observed) observeEntries(_ context.Context, observer metric.Int64Observ
 	}
 	known, waiting, missing := o.knowledgeBase.Entries()
 	for state, n := range map[string]int{"known": known, "waiting": waiting, "missing": missing} {
-		observer.Observe(int64(n), metric.WithAttributes(attribute.String("state", state)))
+		observer.Observe(int64(n), o.labels(attribute.String("state", state)))
 	}
 	return nil
 }
 
-func of(dataset string) metric.ObserveOption {
-	return metric.WithAttributes(attribute.String("dataset", dataset))
+// labels are the attributes of an observation: those given, and the receiver.
+func (o *observed) labels(more ...attribute.KeyValue) metric.ObserveOption {
+	return metric.WithAttributes(append(more, attribute.String("receiver", o.receiver))...)
 }

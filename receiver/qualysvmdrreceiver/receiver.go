@@ -60,6 +60,8 @@ func newReceiver(settings receiver.Settings, config *Config, next consumer.Logs)
 	if err != nil {
 		return nil, err
 	}
+	// What goes wrong is Qualys', the backend's or the configuration's: a stack would only hide the message.
+	settings.Logger = settings.Logger.WithOptions(zap.AddStacktrace(zap.DPanicLevel))
 	return &vmdrReceiver{config: config, settings: settings, next: next, telemetry: telemetry, obs: obs}, nil
 }
 
@@ -87,7 +89,7 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 	run, stop := context.WithCancel(hard)
 	r.startHealth(host)
 	r.stop, r.abort = stop, abort
-	waits := collect.NewWaits(r.settings.Logger, r.telemetry)
+	waits := collect.NewWaits(r.settings.ID.String(), r.settings.Logger, r.telemetry)
 	client := qualys.New(qualys.Settings{
 		Server:          server,
 		Gateway:         gateway,
@@ -99,8 +101,9 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 	})
 	refusals := checkpoint.NewRefusals(store)
 	urls := map[qualys.EndpointName]string{qualys.Server: server.URL, qualys.Gateway: gateway.URL}
-	r.recallRefusals(ctx, refusals, urls, client)
+	r.recallRefusals(ctx, run, refusals, urls, client)
 	shared := collect.Settings{
+		Receiver:     r.settings.ID.String(),
 		Logger:       r.settings.Logger,
 		Client:       client,
 		Store:        store,
@@ -153,7 +156,7 @@ func (r *vmdrReceiver) startHealth(host component.Host) {
 
 // startDatasets starts the loop of each dataset that is configured.
 func (r *vmdrReceiver) startDatasets(ctx context.Context, shared collect.Settings) error {
-	metrics := observed{health: r.health, datasets: map[string]dataset{}}
+	metrics := observed{receiver: r.settings.ID.String(), health: r.health, datasets: map[string]dataset{}}
 	var loops []func()
 	if cfg := r.config.KnowledgeBase.Get(); r.config.KnowledgeBase.HasValue() {
 		var err error
@@ -219,30 +222,48 @@ func (r *vmdrReceiver) stopDatasets(ctx context.Context) {
 	r.stop()
 	defer r.abort()
 	defer context.AfterFunc(ctx, r.abort)()
-	r.running.Wait()
 	if r.events != nil {
 		closing, cancel := context.WithTimeout(ctx, eventsGrace)
 		defer cancel()
-		r.events.Close(closing)
+		r.running.Go(func() { r.events.Close(closing) })
+	}
+	r.running.Wait()
+}
+
+// recallRefusals keeps the client from sending credentials that were refused a short while ago, before a restart, until
+// they may be tried again. An authenticator has credentials of its own, which are not known here.
+func (r *vmdrReceiver) recallRefusals(ctx, run context.Context, refusals *checkpoint.Refusals, urls map[qualys.EndpointName]string, client *qualys.Client) {
+	for endpoint, url := range urls {
+		message, since, recent := refusals.Recent(ctx, url, r.config.Username, string(r.config.Password), time.Now())
+		if !recent || r.authenticates(endpoint) {
+			continue
+		}
+		until := since.Add(checkpoint.RefusalHolds)
+		client.Refuse(endpoint, &qualys.Error{
+			API:   qualys.API(endpoint),
+			Class: qualys.Config,
+			Text: fmt.Sprintf("the same credentials were refused at %s, and may lock the account: change them, or restart after %s (%s)",
+				since.UTC().Format(time.RFC3339), until.UTC().Format(time.RFC3339), message),
+		})
+		reopen := time.AfterFunc(time.Until(until), func() { client.Refuse(endpoint, nil) })
+		context.AfterFunc(run, func() { reopen.Stop() })
 	}
 }
 
-// recallRefusals keeps the client from sending credentials that were refused a short while ago, before a restart.
-func (r *vmdrReceiver) recallRefusals(ctx context.Context, refusals *checkpoint.Refusals, urls map[qualys.EndpointName]string, client *qualys.Client) {
-	for endpoint, url := range urls {
-		message, since, recent := refusals.Recent(ctx, url, r.config.Username, string(r.config.Password), time.Now())
-		if recent {
-			client.Refuse(endpoint, &qualys.Error{
-				Class: qualys.Config,
-				Text:  fmt.Sprintf("the same credentials were refused at %s, and are not tried again before %s, so that the account is not locked: %s", since.UTC().Format(time.RFC3339), since.Add(checkpoint.RefusalHolds).UTC().Format(time.RFC3339), message),
-			})
-		}
+// authenticates tells whether an authenticator replaces user name and password at an endpoint.
+func (r *vmdrReceiver) authenticates(endpoint qualys.EndpointName) bool {
+	if endpoint == qualys.Server {
+		return r.config.Server.Auth.HasValue()
 	}
+	return r.config.Gateway.Auth.HasValue()
 }
 
 // rememberRefusal stores which credentials an endpoint has refused.
 func (r *vmdrReceiver) rememberRefusal(refusals *checkpoint.Refusals, urls map[qualys.EndpointName]string) func(context.Context, qualys.EndpointName, error) {
 	return func(ctx context.Context, endpoint qualys.EndpointName, cause error) {
+		if r.authenticates(endpoint) {
+			return
+		}
 		err := refusals.Remember(ctx, urls[endpoint], r.config.Username, string(r.config.Password), time.Now(), cause.Error())
 		if err != nil {
 			r.settings.Logger.Error("The refusal of the credentials could not be stored; a restart would try them again.", zap.Error(err))

@@ -76,18 +76,6 @@ func (r *Refusals) Recent(ctx context.Context, endpoint, username, password stri
 	return known.Message, known.Since, true
 }
 
-// Forget removes what is remembered of the endpoint, which has accepted credentials.
-func (r *Refusals) Forget(ctx context.Context, endpoint string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	document, ok := r.load(ctx)
-	if _, known := document.Endpoints[endpoint]; !ok || !known {
-		return nil
-	}
-	delete(document.Endpoints, endpoint)
-	return r.put(ctx, document)
-}
-
 func (r *Refusals) load(ctx context.Context) (document refusalsDocument, ok bool) {
 	found, err := r.store.Load(ctx, refusalsKey, refusalsVersion, &document)
 	return document, found && err == nil && len(document.Key) == sha256.Size && document.Endpoints != nil

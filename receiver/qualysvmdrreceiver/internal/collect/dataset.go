@@ -53,7 +53,7 @@ func newDataset(settings Settings, name string, state *health.Dataset) *dataset 
 		name:     name,
 		log:      settings.Logger.With(zap.String("dataset", name)),
 		health:   state,
-		attrs:    metric.WithAttributeSet(attribute.NewSet(attribute.String("dataset", name))),
+		attrs:    labels(settings.Receiver, attribute.String("dataset", name)),
 		wake:     make(chan struct{}, 1),
 		stopped:  func(health.ErrorType, error) {},
 	}
@@ -96,6 +96,10 @@ func (d *dataset) run(ctx context.Context, w work) {
 			failures.progressed()
 		}
 		kind, wait, again := failures.next(err)
+		if failures.ambiguous > 0 {
+			d.log.Warn("The answer can mean maintenance, a proxy, or a wrong address or permission: it is tried again a few times before the dataset stops.",
+				zap.Int("try", failures.ambiguous), zap.Int("tries", len(ambiguousWaits)+1), zap.Duration("next_in", wait))
+		}
 		if !again {
 			d.noteRefusal(ctx, err)
 			d.health.Stop(kind, err)
@@ -198,7 +202,7 @@ func (d *dataset) offer(ctx context.Context, b *batch) error {
 	}
 	d.Telemetry.QualysvmdrRecords.Add(ctx, int64(len(b.items)-dropped), d.attrs)
 	if dropped > 0 {
-		d.Telemetry.QualysvmdrRecordsDropped.Add(ctx, int64(dropped), metric.WithAttributes(attribute.String("dataset", d.name), attribute.String("reason", "refused")))
+		d.Telemetry.QualysvmdrRecordsDropped.Add(ctx, int64(dropped), labels(d.Receiver, attribute.String("dataset", d.name), attribute.String("reason", "refused")))
 	}
 	if len(b.suppressed) > 0 {
 		d.Telemetry.QualysvmdrDuplicatesSuppressed.Add(ctx, int64(len(b.suppressed)), d.attrs)

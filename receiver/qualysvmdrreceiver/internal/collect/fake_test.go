@@ -323,7 +323,7 @@ func newBench(t *testing.T, fake *fakeQualys, next *backend, client storage.Clie
 	telemetry, err := metadata.NewTelemetryBuilder(settings.TelemetrySettings)
 	require.NoError(t, err)
 	b := &bench{t: t, fake: fake, next: next, logs: logs}
-	waits := NewWaits(zap.New(core), telemetry)
+	waits := NewWaits("qualysvmdr", zap.New(core), telemetry)
 	b.health = health.New(health.Settings{Logger: zap.New(core), Source: "qualysvmdr"}, VulnerabilitiesDataset, KnowledgeBaseDataset, AssetInventoryDataset, ActivityLogDataset)
 	server, _ := url.Parse("http://server.test")
 	gateway, _ := url.Parse("http://gateway.test")

@@ -24,9 +24,9 @@ type answerError struct {
 
 func (e *answerError) Error() string {
 	if e.host == 0 {
-		return e.err.Error()
+		return fmt.Sprintf("page of detections: %v", e.err)
 	}
-	return fmt.Sprintf("in host %d: %v", e.host, e.err)
+	return fmt.Sprintf("page of detections: in host %d: %v", e.host, e.err)
 }
 
 func (e *answerError) Unwrap() error { return e.err }

@@ -6,6 +6,7 @@ package collect
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -154,7 +155,7 @@ func (n *Inventory) page(ctx context.Context) (more bool, err error) {
 		if ctx.Err() == nil && !n.heldUp(batches) {
 			n.pages.broke(0)
 		}
-		return false, err
+		return false, fmt.Errorf("page of assets after %d: %w", n.position.Running.Resume, err)
 	}
 	n.pages.whole()
 	n.readWhole()

@@ -172,7 +172,7 @@ func (k *KnowledgeBase) collect(ctx context.Context) error {
 	}
 	if !now.Before(due(k.position.Refreshed, k.settings.Refresh)) {
 		if err := k.refresh(ctx, now); err != nil {
-			return fmt.Errorf("refresh: %w", err)
+			return fmt.Errorf("KnowledgeBase refresh: %w", err)
 		}
 	}
 	fetched := false
@@ -187,7 +187,7 @@ func (k *KnowledgeBase) collect(ctx context.Context) error {
 			continue
 		}
 		if err := k.page(ctx, asked); err != nil {
-			return fmt.Errorf("entries: %w", err)
+			return fmt.Errorf("KnowledgeBase entries: %w", err)
 		}
 	}
 	if fetched {

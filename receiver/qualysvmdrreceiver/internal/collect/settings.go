@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/config/configretry"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
@@ -36,6 +38,8 @@ var datasetOf = map[qualys.API]string{
 
 // Settings are what all datasets of a receiver share.
 type Settings struct {
+	// Receiver is the receiver's component ID, by which metrics tell receivers apart.
+	Receiver  string
 	Logger    *zap.Logger
 	Client    *qualys.Client
 	Store     *checkpoint.Store
@@ -53,4 +57,9 @@ type Settings struct {
 	Records records.Settings
 	// Server and Gateway are the endpoints: records name their hosts, and positions belong to them.
 	Server, Gateway *url.URL
+}
+
+// labels are the attributes of a measurement: those given, and the receiver.
+func labels(receiver string, more ...attribute.KeyValue) metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(append(more, attribute.String("receiver", receiver))...))
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/metadata"
@@ -19,6 +18,7 @@ import (
 // Waits observes the client: it makes metrics of what it tells, and remembers how long each dataset has waited for
 // limits. It is safe for concurrent use.
 type Waits struct {
+	receiver  string
 	log       *zap.Logger
 	telemetry *metadata.TelemetryBuilder
 
@@ -28,9 +28,9 @@ type Waits struct {
 
 var _ qualys.Observer = (*Waits)(nil)
 
-// NewWaits returns an observer.
-func NewWaits(log *zap.Logger, telemetry *metadata.TelemetryBuilder) *Waits {
-	return &Waits{log: log, telemetry: telemetry, waited: map[string]time.Duration{}}
+// NewWaits returns an observer for the receiver with this component ID.
+func NewWaits(receiver string, log *zap.Logger, telemetry *metadata.TelemetryBuilder) *Waits {
+	return &Waits{receiver: receiver, log: log, telemetry: telemetry, waited: map[string]time.Duration{}}
 }
 
 // of is how long a dataset has waited for limits.
@@ -42,19 +42,19 @@ func (w *Waits) of(dataset string) time.Duration {
 
 // Answered implements [qualys.Observer].
 func (w *Waits) Answered(api qualys.API, outcome string, took time.Duration) {
-	attrs := metric.WithAttributes(attribute.String("api", string(api)), attribute.String("outcome", outcome))
+	attrs := labels(w.receiver, attribute.String("api", string(api)), attribute.String("outcome", outcome))
 	w.telemetry.QualysvmdrRequests.Add(context.Background(), 1, attrs)
 	w.telemetry.QualysvmdrRequestDuration.Record(context.Background(), took.Seconds(), attrs)
 }
 
 // Received implements [qualys.Observer].
 func (w *Waits) Received(api qualys.API, bytes int64) {
-	w.telemetry.QualysvmdrBytesReceived.Add(context.Background(), bytes, metric.WithAttributes(attribute.String("api", string(api))))
+	w.telemetry.QualysvmdrBytesReceived.Add(context.Background(), bytes, labels(w.receiver, attribute.String("api", string(api))))
 }
 
 // Limit implements [qualys.Observer].
 func (w *Waits) Limit(api qualys.API, remaining int64) {
-	w.telemetry.QualysvmdrLimitRemaining.Record(context.Background(), remaining, metric.WithAttributes(attribute.String("api", string(api))))
+	w.telemetry.QualysvmdrLimitRemaining.Record(context.Background(), remaining, labels(w.receiver, attribute.String("api", string(api))))
 }
 
 // Waiting implements [qualys.Observer].
@@ -64,7 +64,7 @@ func (w *Waits) Waiting(api qualys.API, reason string, d time.Duration) {
 
 // Waited implements [qualys.Observer].
 func (w *Waits) Waited(api qualys.API, reason string, d time.Duration) {
-	w.telemetry.QualysvmdrLimitWait.Add(context.Background(), d.Seconds(), metric.WithAttributes(attribute.String("api", string(api)), attribute.String("reason", reason)))
+	w.telemetry.QualysvmdrLimitWait.Add(context.Background(), d.Seconds(), labels(w.receiver, attribute.String("api", string(api)), attribute.String("reason", reason)))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waited[datasetOf[api]] += d

@@ -256,7 +256,7 @@ func FuzzActivityPage(f *testing.F) {
 			return
 		}
 		require.NoError(t, err)
-		require.Equal(t, len(want)-1, len(rows))
+		require.Len(t, rows, len(want)-1)
 		for i, row := range rows {
 			require.Equal(t, want[i+1], row)
 		}

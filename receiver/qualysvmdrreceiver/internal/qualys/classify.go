@@ -44,7 +44,7 @@ func (a *answer) classify(e *Error, said reply) {
 	case code == 1965:
 		e.limit = rateLimit
 		e.wait = waitNamed(a.header, said.wait)
-	case code == 1999, code == 999:
+	case outOfOrder(code):
 		// maintenance, internal error
 	default:
 		a.classifyStatus(e, said)
@@ -96,3 +96,6 @@ func (r request) named(text string) string {
 	}
 	return name
 }
+
+// outOfOrder tells whether a code means that the platform is not working: it can come before the login is looked at.
+func outOfOrder(code int) bool { return code == 1999 || code == 999 }

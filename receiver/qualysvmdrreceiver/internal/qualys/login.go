@@ -60,7 +60,7 @@ func (l *login) leave(alone bool, err error) {
 	switch {
 	case isError && e.Login && e.Class == Config:
 		l.refused = e
-	case err == nil, isError && e.Code != 0 && !e.Login:
+	case err == nil, isError && e.Code != 0 && !outOfOrder(e.Code) && !e.Login:
 		l.verified = true
 	}
 	l.mu.Unlock()
