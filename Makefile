@@ -11,6 +11,7 @@ SOURCES := $(shell find receiver -name '*.go' -not -name '*_test.go') go.mod go.
 
 VERSION ?= $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || echo v0.0.0-dev))
 DURATION ?=
+CONFIG ?= examples/otlp.yaml
 FUZZTIME ?= 20s
 BENCH ?= .
 PKG ?= ./...
@@ -31,6 +32,10 @@ $(COLLECTOR): $(SOURCES)
 run: build ## the collector with examples/demo.yaml against the simulator, until Ctrl-C or for DURATION=30s
 	go build -o bin/simulator ./examples/simulator
 	.ci/run-demo '$(DURATION)'
+
+.PHONY: check
+check: ## whether login, permission and module of each dataset are there, one request each (CONFIG=collector.yaml)
+	go run ./receiver/qualysvmdrreceiver/cmd/qualysvmdrcheck --config '$(CONFIG)'
 
 .PHONY: test
 test: ## all tests but those of the built collector
@@ -85,8 +90,12 @@ generate: ## the code that comes from metadata.yaml
 generated: ## that `make generate` changes nothing
 	.ci/generated
 
+.PHONY: newcomer
+newcomer: ## a collector of one's own, by the steps of the README, in an empty folder
+	.ci/newcomer
+
 .PHONY: ci
-ci: generated lint cover fuzz build e2e ## everything that must hold before a change lands
+ci: generated lint cover fuzz build e2e newcomer ## everything that must hold before a change lands
 
 .PHONY: clean
 clean: ## removes what was built

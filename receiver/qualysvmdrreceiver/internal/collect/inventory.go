@@ -143,7 +143,8 @@ func (n *Inventory) page(ctx context.Context) (more bool, err error) {
 	n.start(answer.ServerTime())
 
 	batches := n.newBatches(n.deliver)
-	err = n.read(ctx, answer, batches)
+	answered := map[uint64]bool{}
+	err = n.read(ctx, answer, answered, batches)
 	n.progress.received.Add(answer.Bytes())
 	if repaired := answer.Repaired(); repaired > 0 {
 		n.Telemetry.QualysvmdrStringsRepaired.Add(ctx, repaired, n.attrs)
@@ -165,8 +166,13 @@ func (n *Inventory) page(ctx context.Context) (more bool, err error) {
 	n.mu.Lock()
 	n.position.Running.Resume = uint64(answer.LastSeen())
 	n.mu.Unlock()
-	n.store(ctx, change{restart: true})
+	n.store(ctx, change{restart: true, part: n.ahead(answered)})
 	return true, nil
+}
+
+// ahead are the records delivered of a larger page that broke, which the next ones will bring again.
+func (n *Inventory) ahead(answered map[uint64]bool) []seen {
+	return slices.DeleteFunc(slices.Clone(n.delivered.part), func(one seen) bool { return answered[one.identity] })
 }
 
 // filterRefused tells whether an error can be the filter that the receiver adds, which is then left out: the answer names
@@ -185,13 +191,14 @@ func (n *Inventory) filterRefused(err error) bool {
 }
 
 // read makes records of the assets of an answer and gathers them into batches.
-func (n *Inventory) read(ctx context.Context, answer *qualys.AssetPage, batches *batches) error {
+func (n *Inventory) read(ctx context.Context, answer *qualys.AssetPage, answered map[uint64]bool, batches *batches) error {
 	running := n.position.Running
 	part := newSeenSet(slices.Clone(n.delivered.part))
 	var suppressed []records.Item
 	n.builder.PortsSince(n.position.Previous)
 	n.builder.Begin(orNow(answer.ServerTime()), func(item *records.Item) bool {
 		one := seenOf(item)
+		answered[one.identity] = true
 		switch {
 		case part.contains(one):
 			return false

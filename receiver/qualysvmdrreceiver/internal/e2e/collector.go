@@ -68,9 +68,10 @@ func (c *Collector) Kill() {
 	<-c.exited
 }
 
-// Interrupt asks the collector to shut down.
+// Interrupt asks the collector to shut down, as soon as it listens.
 func (c *Collector) Interrupt(t testing.TB) {
 	t.Helper()
+	c.AwaitOutput(t, "Everything is ready")
 	require.NoError(t, c.command.Process.Signal(syscall.SIGINT))
 }
 

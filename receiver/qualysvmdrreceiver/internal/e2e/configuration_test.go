@@ -52,7 +52,7 @@ func TestWrongConfigurationIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	subscription := NewSubscription(t, qualyssim.Options{})
 	sink := NewSink(t)
 	for message, receiver := range map[string]string{
-		"vulnerabilities, knowledge_base, asset_inventory: at least one": `{}`,
+		"vulnerabilities, knowledge_base, asset_inventory, activity_log: at least one": `{}`,
 		"knowledge_base: needs vulnerabilities":                          `{knowledge_base: }`,
 		"vulnerabilities: status: unknown status":                        `{vulnerabilities: {status: [New, Gone]}}`,
 		"vulnerabilities: page_size: must be from 1":                     `{vulnerabilities: {page_size: 0}}`,
