@@ -1,0 +1,186 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package benchmark
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// collector measures the memory of the built collector, while it collects one page of the simulator and exports it to a
+// sink in this process.
+type collector struct {
+	binary, simulator string // the programs
+	dir               string
+}
+
+// footprint is what a collection took.
+type footprint struct {
+	peak     int64 // bytes of resident memory
+	received int64 // bytes of the page
+	exported int64 // bytes that came to the sink
+	took     time.Duration
+}
+
+// collectorConfig collects once. The page holds detections of all states, and the exporter has no queue, which would hold
+// records that the receiver has handed on.
+const collectorConfig = `
+receivers:
+  qualysvmdr:
+    server: {endpoint: %[1]q}
+    username: ${env:QUALYS_USERNAME}
+    password: ${env:QUALYS_PASSWORD}
+    initial_delay: 0s
+    vulnerabilities: {initial_lookback: 87600h, page_size: 10000}
+    storage: file_storage
+exporters:
+  otlp_http: {endpoint: %[2]q, compression: none, sending_queue: {enabled: false}, retry_on_failure: {enabled: false}}
+extensions:
+  file_storage: {directory: %[3]q, create_directory: true}
+service:
+  extensions: [file_storage]
+  pipelines:
+    logs: {receivers: [qualysvmdr], exporters: [otlp_http]}
+  telemetry:
+    logs: {encoding: json}
+    metrics: {level: none}
+`
+
+// run collects one page of at least so many bytes.
+func (c *collector) run(ctx context.Context, size int64) (footprint, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var f footprint
+	server, err := c.simulate(ctx, size)
+	if err != nil {
+		return f, err
+	}
+	var exported atomic.Int64
+	sink, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return f, err
+	}
+	backend := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body) // a request that breaks shows in what is missing
+		exported.Add(n)
+	})}
+	defer backend.Close()
+	go func() { _ = backend.Serve(sink) }() // until it is closed
+
+	dir, err := os.MkdirTemp(c.dir, "collector")
+	if err != nil {
+		return f, err
+	}
+	config := filepath.Join(dir, "config.yaml")
+	text := fmt.Sprintf(collectorConfig, server, "http://"+sink.Addr().String(), filepath.Join(dir, "storage"))
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return f, err
+	}
+	cmd := exec.CommandContext(ctx, c.binary, "--config="+config)
+	cmd.Env = []string{"QUALYS_USERNAME=user", "QUALYS_PASSWORD=pass"}
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		return f, err
+	}
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		return f, err
+	}
+	f.received, err = awaitCollection(log)
+	f.took = time.Since(began)
+	if err != nil {
+		cancel()
+		return f, errors.Join(err, cmd.Wait())
+	}
+	f.peak, err = peakMemory(cmd.Process.Pid)
+	f.exported = exported.Load()
+	_ = cmd.Process.Signal(syscall.SIGINT)
+	_, _ = io.Copy(io.Discard, log)
+	return f, errors.Join(err, cmd.Wait())
+}
+
+// simulate starts a simulator that serves one page of somewhat more than so many bytes, until ctx ends, and returns its
+// address.
+func (c *collector) simulate(ctx context.Context, size int64) (string, error) {
+	cmd := exec.CommandContext(ctx, c.simulator, "--listen=127.0.0.1:0", "--username=user", "--password=pass", "--no-gzip",
+		"--total-bytes="+strconv.FormatInt(size/4*5, 10)) // which counts what is not asked for, too
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if _, rest, found := strings.Cut(lines.Text(), "Qualys API at "); found {
+			address, _, _ := strings.Cut(rest, ",")
+			go func() {
+				_, _ = io.Copy(io.Discard, out)
+				_ = cmd.Wait() // it is killed with the context
+			}()
+			return address, nil
+		}
+	}
+	return "", errors.Join(errors.New("the simulator tells no address"), cmd.Wait())
+}
+
+// awaitCollection reads a collector's log through the summary of its collection, and returns how many bytes it received.
+func awaitCollection(log io.Reader) (int64, error) {
+	lines := bufio.NewScanner(log)
+	var read bytes.Buffer
+	for lines.Scan() {
+		var line struct {
+			Message  string `json:"msg"`
+			Level    string `json:"level"`
+			Pages    int    `json:"pages"`
+			Retries  int    `json:"retries"`
+			Received int64  `json:"received_bytes"`
+		}
+		if json.Unmarshal(lines.Bytes(), &line) != nil {
+			continue
+		}
+		if line.Message == "Collection finished." {
+			if line.Pages != 1 || line.Retries != 0 {
+				return 0, fmt.Errorf("%d pages and %d retries instead of one page", line.Pages, line.Retries)
+			}
+			return line.Received, nil
+		}
+		read.Write(lines.Bytes())
+		read.WriteByte('\n')
+	}
+	return 0, fmt.Errorf("the collector ended: %s", read.Bytes())
+}
+
+// peakMemory is the highest resident memory that a running process has had, in bytes.
+func peakMemory(pid int) (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, found := strings.CutPrefix(line, "VmHWM:"); found {
+			kB, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
+			return kB << 10, err
+		}
+	}
+	return 0, errors.New("the system does not tell the peak of a process' memory")
+}

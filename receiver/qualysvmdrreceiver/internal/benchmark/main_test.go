@@ -1,0 +1,38 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package benchmark
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"testing"
+)
+
+// What make bench gives: the table instead of tests.
+var (
+	printTable      = flag.Bool("table", false, "measure everything and print the table, instead of running tests")
+	rounds          = flag.Int("rounds", 9, "rounds of the table")
+	collectors      = flag.Int("collectors", 3, "collections of which the memory is measured, of each size")
+	collectorBinary = flag.String("collector", "bin/otelcol-qualysvmdr", "the built collector")
+	simulatorBinary = flag.String("simulator", "bin/simulator", "the built simulator")
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if !*printTable {
+		os.Exit(m.Run())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := writeTable(ctx, os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
