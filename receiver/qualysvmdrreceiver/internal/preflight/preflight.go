@@ -1,0 +1,145 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package preflight finds out, with one cheap request for each configured dataset, whether login, permission and module are
+// there. It is for people who set up a receiver; the receiver itself sends no extra request.
+//
+// A login that was refused is not tried again for another dataset of the same host, and limits are not waited for. Where an
+// authenticator (auth:) logs in, nothing can be found out: it is an extension, which runs in a collector only.
+package preflight
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/confighttp"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	noopmetric "go.opentelemetry.io/otel/metric/noop"
+	nooptrace "go.opentelemetry.io/otel/trace/noop"
+	"go.uber.org/zap"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/collect"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
+)
+
+// knownQID is a QID that every KnowledgeBase has had for many years (SSL certificates whose name does not match).
+const knownQID = "38170"
+
+// Finding is what was found out about one dataset.
+type Finding struct {
+	Dataset string
+	// Err is why the dataset could not be collected, nil: everything is there. It holds no credentials.
+	Err error
+	// Missing is what is missing, in a word or two, and Advice what to do about it.
+	Missing, Advice string
+}
+
+// String is the finding in one line.
+func (f Finding) String() string {
+	if f.Err == nil {
+		return f.Dataset + ": ok"
+	}
+	return fmt.Sprintf("%s: %s: %v. %s", f.Dataset, f.Missing, f.Err, f.Advice)
+}
+
+// check is the request for one dataset.
+type check struct {
+	dataset  string
+	endpoint *confighttp.ClientConfig
+	ask      func(context.Context, *qualys.Client) error
+}
+
+// errAuthenticator is why nothing can be said about a dataset.
+var errAuthenticator = errors.New("an authenticator logs in, which runs in a collector only")
+
+// Run sends one request for each dataset that cfg has, one after the other. Each may take as long as timeout.
+func Run(ctx context.Context, cfg *qualysvmdrreceiver.Config, timeout time.Duration) ([]Finding, error) {
+	limit := &limits{}
+	client, err := newClient(ctx, cfg, limit)
+	if err != nil {
+		return nil, err
+	}
+	var findings []Finding
+	for _, c := range checks(cfg) {
+		f := Finding{Dataset: c.dataset, Err: errAuthenticator}
+		if !c.endpoint.Auth.HasValue() {
+			f.Err = limit.within(ctx, timeout, func(ctx context.Context) error { return c.ask(ctx, client) })
+		}
+		f.Missing, f.Advice = advise(c.dataset, f.Err)
+		findings = append(findings, f)
+	}
+	return findings, ctx.Err()
+}
+
+// checks are the requests for the datasets of cfg.
+func checks(cfg *qualysvmdrreceiver.Config) []check {
+	var all []check
+	if v := cfg.Vulnerabilities.Get(); cfg.Vulnerabilities.HasValue() {
+		all = append(all, check{collect.VulnerabilitiesDataset, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
+			return opened(c.Detections(ctx, v.APIVersion, url.Values{"truncation_limit": {"1"}}))
+		}})
+	}
+	if k := cfg.KnowledgeBase.Get(); cfg.KnowledgeBase.HasValue() {
+		all = append(all, check{collect.KnowledgeBaseDataset, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
+			return opened(c.KnowledgeBase(ctx, k.APIVersion, url.Values{"ids": {knownQID}}))
+		}})
+	}
+	if cfg.AssetInventory.HasValue() {
+		all = append(all, check{collect.AssetInventoryDataset, &cfg.Gateway, func(ctx context.Context, c *qualys.Client) error {
+			return opened(c.Assets(ctx, qualys.AssetQuery{PageSize: 1}))
+		}})
+	}
+	if a := cfg.ActivityLog.Get(); cfg.ActivityLog.HasValue() {
+		all = append(all, check{collect.ActivityLogDataset, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
+			return opened(c.Activity(ctx, a.APIVersion, url.Values{"truncation_limit": {"1"}}))
+		}})
+	}
+	return all
+}
+
+// opened closes a page: that it began as it should is all there is to know.
+func opened[P interface{ Close() }](page P, err error) error {
+	if err != nil {
+		return err
+	}
+	page.Close()
+	return nil
+}
+
+// newClient makes a client as the receiver does, without what belongs to a collector.
+func newClient(ctx context.Context, cfg *qualysvmdrreceiver.Config, observer qualys.Observer) (*qualys.Client, error) {
+	telemetry := component.TelemetrySettings{
+		Logger:         zap.NewNop(),
+		TracerProvider: nooptrace.NewTracerProvider(),
+		MeterProvider:  noopmetric.NewMeterProvider(),
+		Resource:       pcommon.NewResource(),
+	}
+	endpoint := func(key, address string, client *confighttp.ClientConfig) (qualys.Endpoint, error) {
+		if client.Auth.HasValue() {
+			return qualys.Endpoint{}, nil
+		}
+		httpClient, err := client.ToClient(ctx, nil, telemetry)
+		if err != nil {
+			return qualys.Endpoint{}, fmt.Errorf("%s: %w", key, err)
+		}
+		return qualys.Endpoint{URL: address, HTTP: httpClient, Username: cfg.Username, Password: string(cfg.Password)}, nil
+	}
+	serverURL, gatewayURL := cfg.Endpoints()
+	server, err := endpoint("server", serverURL, &cfg.Server)
+	if err != nil {
+		return nil, err
+	}
+	gateway, err := endpoint("gateway", gatewayURL, &cfg.Gateway)
+	if err != nil {
+		return nil, err
+	}
+	return qualys.New(qualys.Settings{
+		Server: server, Gateway: gateway, UserAgent: "qualysvmdrcheck",
+		ReadIdleTimeout: cfg.ReadIdleTimeout, PageTimeout: cfg.PageTimeout, Observer: observer,
+	}), nil
+}

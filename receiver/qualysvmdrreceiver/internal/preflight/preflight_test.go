@@ -1,0 +1,207 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package preflight
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/confmap"
+
+	"github.com/otel-qualys/qualysvmdr/examples/simulator/qualyssim"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver"
+)
+
+// configuration reads the configuration of a receiver.
+func configuration(t *testing.T, text string) *qualysvmdrreceiver.Config {
+	t.Helper()
+	cfg, err := Configuration(confOf(t, text))
+	require.NoError(t, err)
+	return cfg
+}
+
+func confOf(t *testing.T, text string) *confmap.Conf {
+	t.Helper()
+	retrieved, err := confmap.NewRetrievedFromYAML([]byte(text))
+	require.NoError(t, err)
+	conf, err := retrieved.AsConf()
+	require.NoError(t, err)
+	return conf
+}
+
+const (
+	password = "pa+ss &w%rd"
+	all      = "vulnerabilities:\nknowledge_base:\nasset_inventory:\nactivity_log:\n"
+)
+
+// simulated is a simulated subscription with a configuration of it.
+func simulated(t *testing.T, options qualyssim.Options, more string) (*qualyssim.Server, *qualysvmdrreceiver.Config) {
+	t.Helper()
+	options.Username, options.Password = "user", password
+	sim := qualyssim.New(options)
+	server := httptest.NewServer(sim)
+	t.Cleanup(server.Close)
+	return sim, configuration(t, fmt.Sprintf("server: {endpoint: %[1]q}\ngateway: {endpoint: %[1]q}\nusername: user\npassword: %[2]q\n", server.URL, password)+more)
+}
+
+// sent is how many requests each API has received.
+func sent(sim *qualyssim.Server) map[qualyssim.API]int {
+	counts := map[qualyssim.API]int{}
+	for _, r := range sim.Requests() {
+		counts[r.API]++
+	}
+	return counts
+}
+
+func texts(findings []Finding) []string {
+	var lines []string
+	for _, f := range findings {
+		lines = append(lines, f.String())
+	}
+	return lines
+}
+
+func TestOneRequestForEachDataset(t *testing.T) {
+	sim, cfg := simulated(t, qualyssim.Options{Hosts: 1000, Assets: 1000}, all)
+	findings, err := Run(t.Context(), cfg, time.Minute)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"vulnerabilities: ok", "knowledge_base: ok", "asset_inventory: ok", "activity_log: ok"}, texts(findings))
+	assert.Equal(t, map[qualyssim.API]int{
+		qualyssim.Detections: 1, qualyssim.KnowledgeBase: 1, qualyssim.Auth: 1, qualyssim.Assets: 1, qualyssim.ActivityLog: 1,
+	}, sent(sim))
+	for _, r := range sim.Requests() {
+		switch r.API {
+		case qualyssim.Detections, qualyssim.ActivityLog:
+			assert.Equal(t, "1", r.Form.Get("truncation_limit"), "a cheap request")
+		case qualyssim.KnowledgeBase:
+			assert.Equal(t, knownQID, r.Form.Get("ids"), "without ids Qualys would answer with everything it has")
+		case qualyssim.Assets:
+			assert.Equal(t, "1", r.Query.Get("pageSize"))
+		}
+	}
+}
+
+func TestOnlyConfiguredDatasetsAreChecked(t *testing.T) {
+	sim, cfg := simulated(t, qualyssim.Options{}, "activity_log:\n")
+	findings, err := Run(t.Context(), cfg, time.Minute)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"activity_log: ok"}, texts(findings))
+	assert.Equal(t, map[qualyssim.API]int{qualyssim.ActivityLog: 1}, sent(sim))
+}
+
+// Repeated bad logins lock the account.
+func TestRefusedLoginIsSentOnceToEachHost(t *testing.T) {
+	sim, cfg := simulated(t, qualyssim.Options{}, all)
+	cfg.Password = "wrong-s3cret"
+	findings, err := Run(t.Context(), cfg, time.Minute)
+	require.NoError(t, err)
+	require.Len(t, findings, 4)
+	for _, f := range findings {
+		assert.Equal(t, "login", f.Missing)
+		assert.Contains(t, f.Advice, "platform")
+		assert.NotContains(t, f.String(), "wrong-s3cret")
+		assert.NotContains(t, f.String(), "\n")
+	}
+	assert.Equal(t, map[qualyssim.API]int{qualyssim.Detections: 1, qualyssim.Auth: 1}, sent(sim))
+}
+
+func TestWhatIsMissingIsSaid(t *testing.T) {
+	tests := []struct {
+		name    string
+		fault   qualyssim.NextFault
+		dataset string
+		missing string
+		advice  string
+	}{
+		{"no KnowledgeBase permission", qualyssim.NextFault{Fault: qualyssim.Forbidden, API: qualyssim.KnowledgeBase}, "knowledge_base", "permission", "Download vulnerability data"},
+		{"no module", qualyssim.NextFault{Fault: qualyssim.Forbidden, API: qualyssim.Assets}, "asset_inventory", "permission, module or address", "CSAM"},
+		{"expired account", qualyssim.NextFault{Fault: qualyssim.AccountExpired, API: qualyssim.Detections}, "vulnerabilities", "account", "renewed"},
+		{"second factor", qualyssim.NextFault{Fault: qualyssim.SecondFactor, API: qualyssim.ActivityLog}, "activity_log", "account", "second factor"},
+		{"parameter", qualyssim.NextFault{Fault: qualyssim.InvalidParameter, API: qualyssim.Detections}, "vulnerabilities", "version", "api_version"},
+		{"maintenance", qualyssim.NextFault{Fault: qualyssim.Maintenance, API: qualyssim.Detections}, "vulnerabilities", "no answer that can be used", "status page"},
+		{"rate limit", qualyssim.NextFault{Fault: qualyssim.RateLimited, API: qualyssim.ActivityLog, Wait: 7200}, "activity_log", "limit", "later"},
+		{"busy", qualyssim.NextFault{Fault: qualyssim.Busy, API: qualyssim.Detections}, "vulnerabilities", "limit", "later"},
+		{"rate limit of the gateway", qualyssim.NextFault{Fault: qualyssim.TooManyRequests, API: qualyssim.Auth, Wait: 60}, "asset_inventory", "limit", "later"},
+		{"redirect", qualyssim.NextFault{Fault: qualyssim.Redirect, API: qualyssim.Detections}, "vulnerabilities", "permission, module or address", "proxy"},
+		{"empty answer", qualyssim.NextFault{Fault: qualyssim.Empty, API: qualyssim.ActivityLog}, "activity_log", "no answer that can be used", "in its place"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			sim, cfg := simulated(t, qualyssim.Options{Faults: qualyssim.Faults{Next: []qualyssim.NextFault{tt.fault}}}, all)
+			findings, err := Run(t.Context(), cfg, time.Minute)
+			require.NoError(t, err)
+			for _, f := range findings {
+				switch {
+				case f.Dataset == tt.dataset:
+					require.Error(t, f.Err)
+					assert.Equal(t, tt.missing, f.Missing)
+					assert.Contains(t, f.Advice, tt.advice)
+				case tt.missing != "account": // which stops all of the host
+					assert.NoError(t, f.Err, f.Dataset)
+				}
+			}
+			for api, n := range sent(sim) {
+				assert.LessOrEqual(t, n, 1, api)
+			}
+		})
+	}
+}
+
+func TestNobodyAnswers(t *testing.T) {
+	cfg := configuration(t, "server: {endpoint: \"http://127.0.0.1:1\"}\nusername: u\npassword: p\nvulnerabilities:\n")
+	findings, err := Run(t.Context(), cfg, time.Minute)
+	require.NoError(t, err)
+	assert.Equal(t, "connection", findings[0].Missing)
+	assert.Contains(t, findings[0].String(), "vulnerabilities: connection: detections: ")
+}
+
+func TestSlowServer(t *testing.T) {
+	_, cfg := simulated(t, qualyssim.Options{Faults: qualyssim.Faults{Delay: qualyssim.Duration(time.Hour)}}, "activity_log:\n")
+	findings, err := Run(t.Context(), cfg, 50*time.Millisecond)
+	require.NoError(t, err)
+	assert.ErrorContains(t, findings[0].Err, "no answer for 50ms")
+}
+
+func TestAuthenticatorsCannotBeChecked(t *testing.T) {
+	sim, cfg := simulated(t, qualyssim.Options{}, "vulnerabilities:\nasset_inventory:\n")
+	withAuth := configuration(t, fmt.Sprintf("server: {endpoint: %q, auth: {authenticator: oauth2client}}\ngateway: {endpoint: %q}\nusername: user\npassword: %q\nvulnerabilities:\nasset_inventory:\n", cfg.Server.Endpoint, cfg.Gateway.Endpoint, password))
+	findings, err := Run(t.Context(), withAuth, time.Minute)
+	require.NoError(t, err)
+	require.Len(t, findings, 2)
+	assert.Equal(t, "not checked", findings[0].Missing)
+	assert.NoError(t, findings[1].Err)
+	assert.Zero(t, sent(sim)[qualyssim.Detections])
+}
+
+func TestBrokenClientSettings(t *testing.T) {
+	for _, key := range []string{"server", "gateway"} {
+		cfg := configuration(t, "platform: US1\nusername: u\npassword: p\nactivity_log:\n"+key+": {tls: {ca_file: /does/not/exist.pem}}\n")
+		_, err := Run(t.Context(), cfg, time.Minute)
+		assert.ErrorContains(t, err, key+": ")
+	}
+}
+
+func TestReceiversOfACollector(t *testing.T) {
+	const receiver = "{platform: EU1, username: u, password: p, activity_log: null}"
+	ids, found, err := Receivers(confOf(t, "receivers: {qualysvmdr/emea: "+receiver+", otlp: {protocols: null}, qualysvmdr: "+receiver+", 0$: null}\nexporters: {debug: null}\n"))
+	require.NoError(t, err)
+	assert.Equal(t, []component.ID{component.MustNewID("qualysvmdr"), component.MustNewIDWithName("qualysvmdr", "emea")}, ids)
+	assert.True(t, found[ids[1]].ActivityLog.HasValue())
+
+	for text, says := range map[string]string{
+		"exporters: {debug: null}":                 "no receiver qualysvmdr",
+		"receivers: {qualysvmdr: {platform: EU1}}": "receivers::qualysvmdr: ",
+		"receivers: {qualysvmdr: {page_sise: 1}}":  "page_sise",
+		"receivers: {qualysvmdr: [1]}":             "receivers::qualysvmdr: ",
+		"receivers: [1]":                           "receivers: ",
+	} {
+		_, _, err := Receivers(confOf(t, text))
+		assert.ErrorContains(t, err, says, text)
+	}
+}
