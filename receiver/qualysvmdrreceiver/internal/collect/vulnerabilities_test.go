@@ -64,7 +64,7 @@ func memoryClient() storage.Client {
 	return storagetest.NewInMemoryClient(component.KindReceiver, component.MustNewID("qualysvmdr"), "")
 }
 
-// pass lets an amount of time go by, and everything that happens in it.
+// passTime lets an amount of time go by, and everything that happens in it.
 func passTime(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
