@@ -93,7 +93,7 @@ func (d *dataset) run(ctx context.Context, w work) {
 			continue
 		}
 		if d.progress.delivered.Load() != delivered {
-			failures.progressed()
+			failures.reset()
 		}
 		kind, wait, again := failures.next(err)
 		if failures.ambiguous > 0 {

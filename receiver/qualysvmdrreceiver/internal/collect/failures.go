@@ -30,15 +30,10 @@ func newFailures(config configretry.BackOffConfig) *failures {
 	return &failures{backOff: newBackOff(config)}
 }
 
-// reset forgets all failures: a collection was completed.
+// reset forgets all failures: a collection was completed, or a try has delivered something before it failed.
 func (f *failures) reset() {
 	f.backOff.Reset()
 	f.ambiguous = 0
-}
-
-// progressed forgets the distances: the try has delivered something before it failed.
-func (f *failures) progressed() {
-	f.reset()
 }
 
 // next returns the kind of an error and the time to the next try. Again is false when there is none.

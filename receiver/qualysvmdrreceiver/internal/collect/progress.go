@@ -22,10 +22,10 @@ type progress struct {
 	waits   *Waits
 	dataset string
 
-	began                                      time.Time
-	waitedBefore                               time.Duration
-	pages, hosts, records, bytes, duplicates   atomic.Int64
-	retries, refused, setAside, received, read atomic.Int64
+	began                                    time.Time
+	waitedBefore                             time.Duration
+	pages, hosts, records, bytes, duplicates atomic.Int64
+	retries, refused, received               atomic.Int64
 	// delivered counts batches over all collections.
 	delivered atomic.Int64
 	mu        sync.Mutex
@@ -44,7 +44,7 @@ func (p *progress) begin(window string) {
 	}
 	p.began = time.Now()
 	p.waitedBefore = p.waits.of(p.dataset)
-	for _, n := range []*atomic.Int64{&p.pages, &p.hosts, &p.records, &p.bytes, &p.duplicates, &p.retries, &p.refused, &p.setAside, &p.received, &p.read} {
+	for _, n := range []*atomic.Int64{&p.pages, &p.hosts, &p.records, &p.bytes, &p.duplicates, &p.retries, &p.refused, &p.received} {
 		n.Store(0)
 	}
 	p.log.Info("Collection started.", zap.String("window", window))
