@@ -26,7 +26,9 @@ func (t *tape) element(x *xmlstream.Reader, parent *name) error {
 		}
 	}
 	at := t.push(k, null)
-	if err := t.content(x, at, n, parent); err != nil {
+	if x.Leaf() {
+		t.leaf(at, x.Text(), x.CDATA(), n, parent)
+	} else if err := t.content(x, at, n, parent); err != nil {
 		return err
 	}
 	if len(t.attrs) > first {
@@ -79,7 +81,7 @@ func (t *tape) content(x *xmlstream.Reader, at int, n, parent *name) error {
 			v = t.begin()
 		case xmlstream.EndElement:
 			if children == 0 && !n.root {
-				t.leaf(at, v, n, parent)
+				t.lone(at, v, n, parent)
 				return nil
 			}
 			t.between(v)
@@ -100,27 +102,42 @@ func (t *tape) between(v value) {
 	}
 }
 
-// leaf makes the node at the value of an element without children.
-func (t *tape) leaf(at int, v value, n, parent *name) {
+// leaf makes the node at the value of an element that holds one piece of text and nothing else.
+func (t *tape) leaf(at int, text []byte, cdata bool, n, parent *name) {
+	if !cdata {
+		text = trimRight(trimLeft(text))
+	}
+	if t.plain(at, text, n, parent) {
+		t.nodes[at].off, t.nodes[at].len = uint32(len(t.text)), uint32(len(text))
+		t.text = append(t.text, text...)
+	}
+}
+
+// lone makes the node at the value of an element that holds text in pieces, which has been added, and nothing else.
+func (t *tape) lone(at int, v value, n, parent *name) {
+	if t.plain(at, t.text[v.from:v.keep], n, parent) {
+		t.nodes[at].off, t.nodes[at].len, t.nodes[at].cut = uint32(v.from), uint32(v.keep-v.from), v.cut
+		v.from = v.keep
+	}
+	t.text = t.text[:v.from]
+}
+
+// plain makes the node at the value of an element without children. It tells whether that is a string.
+func (t *tape) plain(at int, text []byte, n, parent *name) bool {
 	to := &t.nodes[at]
 	to.repeats = n.repeats
-	text := t.text[v.from:v.keep]
 	switch {
-	case len(text) > 0:
-	case n.wrapper:
+	case len(text) == 0 && n.wrapper:
 		to.key, to.kind = n.emptyKey, list
-		return
-	case n.isMap:
+		return false
+	case len(text) == 0 && n.isMap:
 		to.kind = object
-		return
+		return false
+	case t.numeric(to, text, n.value, parent):
+		return false
 	}
-	if t.numeric(to, text, n.value, parent) {
-		t.text = t.text[:v.from]
-		return
-	}
-	t.text = t.text[:v.keep]
 	to.kind = str
-	to.off, to.len, to.cut = uint32(v.from), uint32(len(text)), v.cut
+	return true
 }
 
 // numeric makes n a number, if the text is to be one and is.

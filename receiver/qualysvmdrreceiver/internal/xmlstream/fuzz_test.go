@@ -78,6 +78,13 @@ func FuzzReader(f *testing.F) {
 			t.Fatalf("at once: %v, a byte at a time: %v", gotErr, slowErr)
 		}
 
+		leaves, leavesErr := readLeaves(NewReader(bytes.NewReader(doc)))
+		requirePrefix(t, got, leaves)
+		requirePrefix(t, leaves, got)
+		if errorText(gotErr) != errorText(leavesErr) {
+			t.Fatalf("by tokens: %v, by leaves: %v", gotErr, leavesErr)
+		}
+
 		narrowly, narrowErr := readAll(narrow(NewReader(bytes.NewReader(doc)), 2*MaxReference))
 		if !strings.Contains(errorText(narrowErr), "longer than 65536 bytes") {
 			requireSameBeginning(t, got, narrowly)

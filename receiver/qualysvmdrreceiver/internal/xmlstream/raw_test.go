@@ -48,6 +48,10 @@ func TestRawIsTheElementByteForByte(t *testing.T) {
 		{"empty-element tag", "<B/>"},
 		{"white space in its tags", "<B\n ></B\t>"},
 		{"itself inside of itself", "<B><B><B></B></B><B/></B>"},
+		{"names that begin as its own", "<B><BC>x</BC><B.a/><BB/><A></A></B>"},
+		{"itself with attributes inside of itself", `<B><B c="/>"/><B c='>'></B ><B
+/></B>`},
+		{"! and ? that mean nothing", "<B>!? B /B<C>B!?</C></B>"},
 		{"> in attribute values", `<B a='/>' b="/B>'>"><C a="'>"/><C a='"/>'></C></B>`},
 		{"tags in CDATA", "<B><![CDATA[</B>]] ]]]></B>"},
 		{"tags in comments", "<B><!-- </B> --><!----></B>"},

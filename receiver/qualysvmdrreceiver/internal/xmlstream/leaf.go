@@ -1,0 +1,54 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package xmlstream
+
+import "bytes"
+
+// Leaf reads through the end of the element whose StartElement was the last token, if there is nothing in it but one
+// piece of text, or nothing at all, and if that can be seen at once: it is in the window to its end, and means what is
+// written. Text and CDATA then tell of that piece, and r stands as after the EndElement. Otherwise Leaf returns false
+// and has read nothing, so that Next goes on.
+//
+// Nearly all elements of a page are such leaves, for which this takes the place of two calls of Next.
+func (r *Reader) Leaf() bool {
+	if r.kind != StartElement || r.mode > inEmptyTag {
+		return false
+	}
+	if r.mode == inEmptyTag {
+		r.mode = inContent
+		r.data = nil
+		r.kind = EndElement
+		r.pop()
+		return true
+	}
+	p := r.unread()
+	n := plain(p, 0, text)
+	switch {
+	case len(p)-n < len("</"):
+		return false
+	case p[n+1] == '/':
+		return r.endLeaf(p[:n], n, text)
+	case n > 0 || !bytes.HasPrefix(p, openCDATA):
+		return false
+	}
+	n = plain(p, len(openCDATA), cdataSection)
+	if !bytes.HasPrefix(p[n:], cdataEnd) {
+		return false
+	}
+	return r.endLeaf(p[len(openCDATA):n], n+len(cdataEnd), cdataSection)
+}
+
+// endLeaf ends the innermost element with the text data, if its end tag begins n bytes ahead.
+func (r *Reader) endLeaf(data []byte, n int, where place) bool {
+	name := r.top()
+	tag := r.unread()[n:]
+	size := len("</") + len(name) + len(">")
+	if len(tag) < size || tag[size-1] != '>' || string(tag[:2]) != "</" || string(tag[2:size-1]) != string(name) {
+		return false
+	}
+	r.hand(data, n+size, where)
+	r.kind = EndElement
+	r.pop()
+	return true
+}

@@ -1,0 +1,117 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package xmlstream
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// readLeaves reads all tokens, leaves by Leaf. It must make no difference.
+func readLeaves(r *Reader) ([]token, error) {
+	var tokens []token
+	for {
+		kind, err := r.Next()
+		if err == io.EOF {
+			return tokens, nil
+		}
+		if err != nil {
+			return tokens, err
+		}
+		tokens = current(tokens, r, kind)
+		if kind == StartElement && r.Leaf() {
+			tokens = current(appendText(tokens, string(r.Text())), r, EndElement)
+		}
+	}
+}
+
+// Something that is no leaf, and would be taken for one, would cost all that stands behind its first text.
+func TestLeafReadsNothingElse(t *testing.T) {
+	for _, test := range []struct {
+		doc   string
+		leaf  bool
+		text  string
+		cdata bool
+	}{
+		{"<A>text</A>", true, "text", false},
+		{"<A> \n</A>", true, " \n", false},
+		{"<A>größe\t>x</A>", true, "größe\t>x", false},
+		{"<A></A>", true, "", false},
+		{"<A/>", true, "", false},
+		{"<A b='c'>text</A>", true, "text", false},
+		{"<A><![CDATA[<B>&amp;</A>]]></A>", true, "<B>&amp;</A>", true},
+		{"<A><![CDATA[]]></A>", true, "", true},
+		{"<A><![CDATA[]]]]></A>", true, "]]", true},
+
+		{"<A><B/></A>", false, "", false},
+		{"<A>text<B/></A>", false, "", false},
+		{"<A>text</A\n>", false, "", false},
+		{"<A>a&lt;b</A>", false, "", false},
+		{"<A>a\r\nb</A>", false, "", false},
+		{"<A>a\x01b</A>", false, "", false},
+		{"<A>a\xffb</A>", false, "", false},
+		{"<A>text<!-- more --></A>", false, "", false},
+		{"<A>a<![CDATA[b]]></A>", false, "", false},
+		{"<A><![CDATA[a]]>b</A>", false, "", false},
+		{"<A><![CDATA[a]]><![CDATA[b]]></A>", false, "", false},
+		{"<A><![CDATA[a\rb]]></A>", false, "", false},
+		{"<A><?b c?></A>", false, "", false},
+		{"<A>" + strings.Repeat("x", windowSize) + "</A>", false, "", false},
+	} {
+		r := NewReader(strings.NewReader(test.doc))
+		assert.False(t, r.Leaf(), "before the first token")
+		_, err := r.Next()
+		require.NoError(t, err)
+		offset := r.Offset()
+		require.Equal(t, test.leaf, r.Leaf(), test.doc)
+		if !test.leaf {
+			assert.Equal(t, offset, r.Offset(), test.doc)
+			assert.Equal(t, 1, r.Depth(), test.doc)
+		} else {
+			assert.Equal(t, test.text, string(r.Text()), test.doc)
+			assert.Equal(t, test.cdata, r.CDATA(), test.doc)
+			assert.Equal(t, "A", string(r.Name()))
+			assert.Equal(t, 0, r.Depth())
+			assert.Equal(t, int64(len(test.doc)), r.Offset())
+			assert.False(t, r.Leaf(), "after its end")
+		}
+		want, err := readAll(NewReader(strings.NewReader(test.doc)))
+		require.NoError(t, err, test.doc)
+		got, err := readLeaves(NewReader(strings.NewReader(test.doc)))
+		require.NoError(t, err, test.doc)
+		assert.Equal(t, want, got)
+	}
+}
+
+func TestLeafOfABrokenElementLeavesTheErrorToNext(t *testing.T) {
+	for _, doc := range []string{"<A>text</B>", "<A>text</", "<A>text", "<A>]]></A>", "<A><![CDATA[x]]", "<A>&b;</A>", "<A>x<", "<A>"} {
+		_, want := readAll(NewReader(strings.NewReader(doc)))
+		require.Error(t, want, doc)
+		r := NewReader(strings.NewReader(doc))
+		_, err := r.Next()
+		require.NoError(t, err, doc)
+		require.False(t, r.Leaf(), doc)
+		_, err = readAll(r)
+		assert.Equal(t, want, err, doc)
+		require.False(t, r.Leaf(), "after an error")
+	}
+}
+
+func TestPagesReadByLeavesAsByTokens(t *testing.T) {
+	for _, pretty := range []bool{true, false} {
+		page := detectionPage(100<<10, pretty)
+		want, err := readAll(NewReader(bytes.NewReader(page)))
+		require.NoError(t, err)
+		forEachFeed(t, string(page), func(t *testing.T, src io.Reader) {
+			got, err := readLeaves(NewReader(src))
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+		})
+	}
+}
