@@ -42,10 +42,9 @@ func (h *Hosts) Reset(s *Segment, more func() (*Segment, error)) {
 	h.chain.reset(s, more)
 	h.element = 0
 	if h.xml == nil {
-		h.xml = xmlstream.NewFragmentReader(&h.chain)
-		return
+		h.xml = xmlstream.NewFragmentReader(nil)
 	}
-	h.xml.Reset(&h.chain)
+	h.xml.ResetBytes(s.Data, &h.chain)
 }
 
 // Next goes to the next event. At HostElement and Detection the caller may consume the element by XML; what is left of it is
@@ -93,7 +92,7 @@ func (h *Hosts) Locate(err error) error {
 	return &xmlstream.SyntaxError{Offset: h.chain.inAnswer(syntax.Offset), Msg: syntax.Msg}
 }
 
-// chain reads segments in a row as one stream.
+// chain reads segments in a row as one stream: what stands behind the first one, which is read in its place.
 type chain struct {
 	segment *Segment
 	more    func() (*Segment, error)
@@ -106,6 +105,7 @@ type chain struct {
 func (c *chain) reset(s *Segment, more func() (*Segment, error)) {
 	*c = chain{more: more, marks: c.marks[:0]}
 	c.add(s)
+	c.pos = len(s.Data)
 }
 
 func (c *chain) add(s *Segment) {

@@ -52,17 +52,10 @@ var classes = func() (t [256]class) {
 // no references, line ends to normalise, bytes to repair. It also ends before
 // what ends the data. p must be a part of the window: see word.
 func plain(p []byte, i int, where place) int {
-	for i < len(p) {
-		marks := notOrdinary(word(p, i), where)
-		i += bits.TrailingZeros64(marks) / 8
-		if marks == 0 {
-			for len(p)-i >= 16 && notOrdinary(word(p, i), where)|notOrdinary(word(p, i+8), where) == 0 {
-				i += 16
-			}
-			continue
-		}
+	for {
+		i = ordinaryEnd(p, i, where)
 		if i >= len(p) {
-			break
+			return len(p)
 		}
 		switch classes[p[i]] {
 		case multibyte:
@@ -88,7 +81,6 @@ func plain(p []byte, i int, where place) int {
 		}
 		i++
 	}
-	return len(p)
 }
 
 // High and low bits of the eight bytes of a word.
@@ -104,23 +96,61 @@ func word(p []byte, i int) uint64 {
 	return binary.LittleEndian.Uint64(p[i : i+8])
 }
 
-// notOrdinary looks at eight bytes at once: it sets the highest bit of each one
-// that can be other than ordinary where it stands. Adding to seven bits of a
-// byte leaves its neighbours alone, and sets its highest bit where the sum
-// reaches 0x80.
-func notOrdinary(x uint64, where place) uint64 {
+// ordinaryEnd returns the index of the first byte from p[i] on that is not ordinary, or one that is not in p.
+func ordinaryEnd(p []byte, i int, where place) int {
+	for i < len(p) {
+		// Most values are short, so that the first word tells.
+		if marks := ^ordinaryBytes(word(p, i), where) & high; marks != 0 {
+			return i + bits.TrailingZeros64(marks)/8
+		}
+		i += 8
+		for ; len(p)-i >= 32; i += 32 {
+			q := (*[32]byte)(p[i:])
+			a, b := ordinaryBytes(binary.LittleEndian.Uint64(q[:]), where), ordinaryBytes(binary.LittleEndian.Uint64(q[8:]), where)
+			c, d := ordinaryBytes(binary.LittleEndian.Uint64(q[16:]), where), ordinaryBytes(binary.LittleEndian.Uint64(q[24:]), where)
+			switch {
+			case a&b&c&d&high == high:
+				continue
+			case a&high != high:
+				return i + bits.TrailingZeros64(^a&high)/8
+			case b&high != high:
+				return i + 8 + bits.TrailingZeros64(^b&high)/8
+			case c&high != high:
+				return i + 16 + bits.TrailingZeros64(^c&high)/8
+			default:
+				return i + 24 + bits.TrailingZeros64(^d&high)/8
+			}
+		}
+	}
+	return i
+}
+
+// ordinaryBytes looks at eight bytes at once: it sets the highest bit of each one that is ordinary where it stands.
+func ordinaryBytes(x uint64, where place) uint64 {
+	if where == cdataSection {
+		return ordinaryInCDATA(x)
+	}
+	return ordinaryInText(x)
+}
+
+func ordinaryInCDATA(x uint64) uint64 {
 	y := x & low
+	return readable(x, y) & ((y ^ ']'*each) + low)
+}
+
+func ordinaryInText(x uint64) uint64 {
+	y := x & low
+	// '<' and '>' differ in one bit.
+	return readable(x, y) & ((y ^ '&'*each) + low) & ((y&^(2*each) ^ '<'*each) + low)
+}
+
+// readable sets the highest bit of each byte that is ASCII and no control character but a tab or newline. y is x without
+// the highest bits: adding to seven bits of a byte leaves its neighbours alone, and sets its highest bit where the sum
+// reaches 0x80.
+func readable(x, y uint64) uint64 {
 	printable := y + (0x80-' ')*each
 	tabOrNewline := (y + (0x80-'\t')*each) &^ (y + (0x80-'\n'-1)*each)
-	good := (printable | tabOrNewline) &^ x
-	if where == cdataSection {
-		good &= (y ^ ']'*each) + low
-	} else {
-		// '<' and '>' differ in one bit.
-		good &= (y ^ '&'*each) + low
-		good &= (y&^(2*each) ^ '<'*each) + low
-	}
-	return ^good & high
+	return (printable | tabOrNewline) &^ x
 }
 
 // isChar tells whether XML allows the character (production Char of XML 1.0).

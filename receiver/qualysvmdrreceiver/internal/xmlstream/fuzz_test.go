@@ -78,6 +78,13 @@ func FuzzReader(f *testing.F) {
 			t.Fatalf("at once: %v, a byte at a time: %v", gotErr, slowErr)
 		}
 
+		inPlace, inPlaceErr := readAll(lent(doc, len(doc)/2))
+		requirePrefix(t, got, inPlace)
+		requirePrefix(t, inPlace, got)
+		if errorText(gotErr) != errorText(inPlaceErr) {
+			t.Fatalf("from a source: %v, in place: %v", gotErr, inPlaceErr)
+		}
+
 		leaves, leavesErr := readLeaves(NewReader(bytes.NewReader(doc)))
 		requirePrefix(t, got, leaves)
 		requirePrefix(t, leaves, got)

@@ -17,9 +17,8 @@ func (r *Reader) Leaf() bool {
 	}
 	if r.mode == inEmptyTag {
 		r.mode = inContent
+		r.closeLeaf()
 		r.data = nil
-		r.kind = EndElement
-		r.pop()
 		return true
 	}
 	p := r.unread()
@@ -41,14 +40,20 @@ func (r *Reader) Leaf() bool {
 
 // endLeaf ends the innermost element with the text data, if its end tag begins n bytes ahead.
 func (r *Reader) endLeaf(data []byte, n int, where place) bool {
-	name := r.top()
+	name := r.name
 	tag := r.unread()[n:]
 	size := len("</") + len(name) + len(">")
 	if len(tag) < size || tag[size-1] != '>' || string(tag[:2]) != "</" || string(tag[2:size-1]) != string(name) {
 		return false
 	}
 	r.hand(data, n+size, where)
-	r.kind = EndElement
-	r.pop()
+	r.closeLeaf()
 	return true
+}
+
+// closeLeaf closes the innermost element, whose name nobody has needed to save.
+func (r *Reader) closeLeaf() {
+	r.kind = EndElement
+	r.unsaved = false
+	r.depth--
 }

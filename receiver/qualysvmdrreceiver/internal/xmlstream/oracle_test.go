@@ -40,6 +40,11 @@ func requireStandard(t *testing.T, doc []byte, narrowed int) {
 		require.NoError(t, err, "%s: %q", f.name, doc)
 		require.Equal(t, want, got, "%s: %q", f.name, doc)
 	}
+	for _, n := range []int{0, len(doc) / 3, len(doc) - 1, len(doc)} {
+		got, err := readAll(lent(doc, n))
+		require.NoError(t, err, "first %d bytes in place: %q", n, doc)
+		require.Equal(t, want, got, "first %d bytes in place: %q", n, doc)
+	}
 	got, err := readAll(narrow(NewReader(bytes.NewReader(doc)), narrowed))
 	require.NoError(t, err, "window of %d: %q", narrowed, doc)
 	require.Equal(t, want, got, "window of %d: %q", narrowed, doc)

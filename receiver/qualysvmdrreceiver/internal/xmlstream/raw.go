@@ -23,8 +23,9 @@ func (r *Reader) Raw(dst []byte, limit int) (out []byte, done bool, err error) {
 	case r.kind != StartElement:
 		return dst, false, errRawPlace
 	default:
+		r.save()
 		dst = append(dst, r.buf[r.pos-r.tagLen:r.pos]...)
-		r.raw = rawScan{name: r.top(), open: 1}
+		r.raw = rawScan{name: r.name, open: 1}
 		if r.mode == inEmptyTag {
 			r.raw.open = 0
 		}

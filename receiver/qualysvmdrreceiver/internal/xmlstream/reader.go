@@ -46,7 +46,7 @@ const (
 // Reader reads the tokens of one document, or of a sequence of elements.
 //
 // What its methods return as []byte belongs to the Reader: it is valid until
-// the next call of Next, Skip, Raw or Reset. After an error, and after the end,
+// the next call of a method that reads or resets. After an error, and after the end,
 // every further call gives the same error. It is not safe for concurrent use.
 type Reader struct {
 	window
@@ -59,9 +59,10 @@ type Reader struct {
 	kind     Kind // of the last token
 	failure  error
 
-	depth  int
-	names  []byte            // the names of the open elements, one after the other
-	starts [MaxDepth + 1]int // where in names each begins, and where the next would
+	depth   int
+	names   []byte            // the names of the open elements, one after the other
+	starts  [MaxDepth + 1]int // where in names each begins, and where the next would
+	unsaved bool              // the name of the innermost one is not in names, but only in name
 
 	name     []byte
 	tagLen   int // bytes of the last start tag, which end at pos
@@ -107,6 +108,14 @@ func (r *Reader) Reset(src io.Reader) {
 	}
 }
 
+// ResetBytes is Reset for an input that begins with data and goes on in src. It
+// reads data where it is, so that data must not change until src is read from,
+// nor the eight bytes behind it, if its capacity reaches so far.
+func (r *Reader) ResetBytes(data []byte, src io.Reader) {
+	r.Reset(src)
+	r.lend(data)
+}
+
 // Next reads the next token. It returns io.EOF after the end of the document, a
 // *SyntaxError where the input is not XML, an error that wraps
 // io.ErrUnexpectedEOF if the input ends early, and errors of the source as they
@@ -115,6 +124,9 @@ func (r *Reader) Reset(src io.Reader) {
 // Comments, processing instructions, the document type and white space outside
 // of the root are read over. White space between elements is Text.
 func (r *Reader) Next() (Kind, error) {
+	if r.unsaved {
+		r.save()
+	}
 	for {
 		kind, err := r.token()
 		if err != nil {

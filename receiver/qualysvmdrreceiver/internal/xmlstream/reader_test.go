@@ -590,3 +590,38 @@ func TestReadingAllocatesNothing(t *testing.T) {
 	}
 	assert.Zero(t, testing.AllocsPerRun(3, read))
 }
+
+// What is lent to a reader may be longer than its window. Limits and offsets must not depend on it.
+func TestBytesInPlaceAreReadAsFromASource(t *testing.T) {
+	for _, doc := range []string{
+		"<A>" + strings.Repeat("x", 3*windowSize) + "</A>",
+		"<A><![CDATA[" + strings.Repeat("ö", windowSize) + "]]><!--" + strings.Repeat("-> ", windowSize) + "--></A>",
+		"<A>" + strings.Repeat(" ", windowSize-8) + "<B c='d'/>" + strings.Repeat("<C>y</C>", windowSize) + "</A>",
+		"<A b='" + strings.Repeat("x", MaxTag) + "'/>",
+		"<A><B " + strings.Repeat(" ", MaxTag) + "/></A>",
+		"<A>" + strings.Repeat("x", 2*windowSize) + "&b;</A>",
+	} {
+		want, wantErr := readAll(NewReader(strings.NewReader(doc)))
+		for _, n := range []int{10, windowSize - 1, windowSize, windowSize + 1, 2 * windowSize, len(doc)} {
+			got, err := readAll(lent([]byte(doc), min(n, len(doc))))
+			require.Equal(t, want, got)
+			require.Equal(t, wantErr, err)
+		}
+	}
+}
+
+func TestBytesInPlaceMayBeOverwrittenWhenTheSourceIsRead(t *testing.T) {
+	data := []byte("<A><B>1</B><B>2")
+	r := NewReader(nil)
+	r.ResetBytes(data, readerFunc(func(p []byte) (int, error) {
+		copy(data, strings.Repeat("!", len(data)))
+		return copy(p, "3</B></A>"), io.EOF
+	}))
+	got, err := readAll(r)
+	require.NoError(t, err)
+	require.Equal(t, []token{start("A"), start("B"), chars("1"), end("B"), start("B"), chars("23"), end("B"), end("A")}, got)
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -151,12 +151,20 @@ func forEachFeed(t *testing.T, doc string, test func(t *testing.T, src io.Reader
 // narrow gives r a window of size bytes, so that even short documents reach its
 // borders.
 func narrow(r *Reader, size int) *Reader {
-	r.buf = make([]byte, size, size+spare)
+	r.own = make([]byte, size, size+spare)
+	r.buf = r.own
 	return r
 }
 
 // requireSyntaxError requires that err is a SyntaxError with msg, at offset
 // unless that is negative.
+// lent returns a Reader of doc that reads the first n bytes where they are, and the others from a source.
+func lent(doc []byte, n int) *Reader {
+	r := NewReader(nil)
+	r.ResetBytes(doc[:n:n], bytes.NewReader(doc[n:]))
+	return r
+}
+
 func requireSyntaxError(t *testing.T, err error, msg string, offset int64) {
 	t.Helper()
 	var syntax *SyntaxError

@@ -22,24 +22,34 @@ const maxEmptyReads = 100
 // window is the part of the input that is in memory.
 type window struct {
 	src  io.Reader
-	err  error // what src ended with; no more is read from it
-	buf  []byte
+	err  error  // what src ended with; no more is read from it
+	own  []byte // windowSize bytes, and spare ones
+	buf  []byte // own, or what was lent
+	lent bool
 	pos  int   // in buf: what is before has been consumed
 	end  int   // in buf: what is before has been read
 	base int64 // offset of buf[0] in the input
 }
 
 func (w *window) reset(src io.Reader) {
-	if w.buf == nil {
-		w.buf = make([]byte, windowSize, windowSize+spare)
+	if w.own == nil {
+		w.own = make([]byte, windowSize, windowSize+spare)
 	}
-	*w = window{src: src, buf: w.buf}
+	*w = window{src: src, own: w.own, buf: w.own}
 }
 
-// unread returns the bytes that have been read and not yet consumed. They move
-// with the next fill.
+// lend makes data the input before that of the source. It is read where it is.
+func (w *window) lend(data []byte) {
+	if cap(data)-len(data) < spare {
+		data = append(make([]byte, 0, len(data)+spare), data...)
+	}
+	w.buf, w.end, w.lent = data, len(data), true
+}
+
+// unread returns the bytes that have been read and not yet consumed, as many as
+// the window holds. They move with the next fill.
 func (w *window) unread() []byte {
-	return w.buf[w.pos:w.end]
+	return w.buf[w.pos:min(w.end, w.pos+windowSize)]
 }
 
 // fill reads at least one byte more. It returns errWindowFull if the bytes that
@@ -48,14 +58,15 @@ func (w *window) fill() error {
 	if w.err != nil {
 		return w.err
 	}
-	if w.pos > 0 {
-		copy(w.buf, w.buf[w.pos:w.end])
+	if w.end-w.pos >= len(w.own) {
+		return errWindowFull
+	}
+	if w.pos > 0 || w.lent {
+		copy(w.own, w.buf[w.pos:w.end])
+		w.buf, w.lent = w.own, false
 		w.base += int64(w.pos)
 		w.end -= w.pos
 		w.pos = 0
-	}
-	if w.end == len(w.buf) {
-		return errWindowFull
 	}
 	for range maxEmptyReads {
 		n, err := w.src.Read(w.buf[w.end:])
@@ -102,7 +113,11 @@ func (w *window) skipPast(mark []byte) error {
 			return nil
 		}
 		// The last bytes can be the first ones of the mark.
-		w.pos += max(0, len(p)-len(mark)+1)
+		tail := min(len(p), len(mark)-1)
+		w.pos += len(p) - tail
+		if len(w.unread()) > tail {
+			continue // what was lent holds more than a window
+		}
 		if err := w.fill(); err != nil {
 			return err
 		}
