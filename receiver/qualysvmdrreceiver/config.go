@@ -360,7 +360,7 @@ func (c *AssetInventoryConfig) Validate() error {
 		key := fmt.Sprintf("filter::%d", i)
 		v.check(f.Field != "", key+"::field", "must not be empty")
 		v.check(f.Operator != "", key+"::operator", "must not be empty")
-		if _, err := scalar(f.Value); err != nil {
+		if _, err := filterText(f.Value); err != nil {
 			v.add(key+"::value", "%v", err)
 		}
 	}
@@ -416,7 +416,7 @@ func (v *violations) parameters(parameters map[string]any) {
 		key := "parameters::" + name
 		if reservedParameter(strings.ToLower(name)) {
 			v.add(key, "is set by the receiver itself")
-		} else if _, err := scalar(value); err != nil {
+		} else if _, err := parameterText(value); err != nil {
 			v.add(key, "%v", err)
 		}
 	}
@@ -441,18 +441,32 @@ func reservedParameter(name string) bool {
 	return false
 }
 
-// scalar writes a parameter's value as Qualys reads it: booleans as 1 and 0.
+// parameterText writes a parameter's value as the API server reads it: booleans as 1 and 0.
+func parameterText(value any) (string, error) {
+	if x, ok := value.(bool); ok {
+		if x {
+			return "1", nil
+		}
+		return "0", nil
+	}
+	return scalar(value)
+}
+
+// filterText writes a filter's value as the gateway reads it: its fields hold booleans as JSON does, true and false.
+func filterText(value any) (string, error) {
+	if x, ok := value.(bool); ok {
+		return strconv.FormatBool(x), nil
+	}
+	return scalar(value)
+}
+
+// scalar writes a value that both hosts read alike.
 func scalar(value any) (string, error) {
 	switch x := value.(type) {
 	case nil:
 		return "", nil
 	case string:
 		return x, nil
-	case bool:
-		if x {
-			return "1", nil
-		}
-		return "0", nil
 	case int:
 		return strconv.Itoa(x), nil
 	case int64:

@@ -113,6 +113,17 @@ resource_attributes: {host.ip: {enabled: false}}
 	assert.Equal(t, "https://gateway.qg1.apps.qualys.eu", gateway)
 }
 
+// The gateway compares with what a field holds: a boolean is no number there.
+func TestValuesOfFilters(t *testing.T) {
+	for written, sent := range map[string]string{
+		"true": "true", "false": "false", `"1"`: "1", "500": "500", "7.5": "7.5", "Linux": "Linux",
+	} {
+		cfg, err := load(t, account+"asset_inventory: {filter: [{field: asset.isContainerHost, operator: EQUALS, value: "+written+"}]}\n")
+		require.NoError(t, err, written)
+		assert.Equal(t, sent, cfg.AssetInventory.Get().settings().Filter[0].Value, written)
+	}
+}
+
 func TestBrokenConfigurations(t *testing.T) {
 	const datasets = "vulnerabilities:\n"
 	for _, test := range []struct {

@@ -97,7 +97,7 @@ func (c *AssetInventoryConfig) settings() collect.InventorySettings {
 		ExcludeFields: c.ExcludeFields,
 	}
 	for _, f := range c.Filter {
-		value, _ := scalar(f.Value) // Validate has seen it
+		value, _ := filterText(f.Value) // Validate has seen it
 		settings.Filter = append(settings.Filter, qualys.Filter{Field: f.Field, Operator: f.Operator, Value: value})
 	}
 	return settings
@@ -118,7 +118,7 @@ func (c *ActivityLogConfig) settings() collect.ActivitySettings {
 func parameters(configured map[string]any) map[string]string {
 	written := make(map[string]string, len(configured))
 	for name, value := range configured {
-		if text, err := scalar(value); err == nil && text != "" { // Validate has seen it
+		if text, err := parameterText(value); err == nil && text != "" { // Validate has seen it
 			written[name] = text
 		}
 	}
