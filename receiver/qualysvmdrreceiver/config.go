@@ -441,21 +441,32 @@ func reservedParameter(name string) bool {
 	return false
 }
 
-// parameterText writes a parameter's value as the API server reads it: booleans as 1 and 0.
+// parameterText writes a parameter's value as the API server reads it: booleans as 1 and 0, times in UTC to the second, or as
+// a day.
 func parameterText(value any) (string, error) {
-	if x, ok := value.(bool); ok {
+	switch x := value.(type) {
+	case bool:
 		if x {
 			return "1", nil
 		}
 		return "0", nil
+	case time.Time:
+		x = x.UTC()
+		if x.Equal(x.Truncate(24 * time.Hour)) {
+			return x.Format(time.DateOnly), nil
+		}
+		return x.Format(time.RFC3339), nil
 	}
 	return scalar(value)
 }
 
 // filterText writes a filter's value as the gateway reads it: its fields hold booleans as JSON does, true and false.
 func filterText(value any) (string, error) {
-	if x, ok := value.(bool); ok {
+	switch x := value.(type) {
+	case bool:
 		return strconv.FormatBool(x), nil
+	case time.Time:
+		return x.UTC().Format(time.RFC3339), nil
 	}
 	return scalar(value)
 }
@@ -476,7 +487,7 @@ func scalar(value any) (string, error) {
 	case float64:
 		return strconv.FormatFloat(x, 'f', -1, 64), nil
 	default:
-		return "", fmt.Errorf("must be a string, a number or a boolean, is %T", value)
+		return "", fmt.Errorf("must be a string, a number, a boolean or a time, is %T", value)
 	}
 }
 

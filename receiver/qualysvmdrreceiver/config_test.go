@@ -117,10 +117,23 @@ resource_attributes: {host.ip: {enabled: false}}
 func TestValuesOfFilters(t *testing.T) {
 	for written, sent := range map[string]string{
 		"true": "true", "false": "false", `"1"`: "1", "500": "500", "7.5": "7.5", "Linux": "Linux",
+		"2026-11-19": "2026-11-19T00:00:00Z", "2026-11-19T10:15:00+01:00": "2026-11-19T09:15:00Z", `"2026-11-19"`: "2026-11-19",
 	} {
 		cfg, err := load(t, account+"asset_inventory: {filter: [{field: asset.isContainerHost, operator: EQUALS, value: "+written+"}]}\n")
 		require.NoError(t, err, written)
 		assert.Equal(t, sent, cfg.AssetInventory.Get().settings().Filter[0].Value, written)
+	}
+}
+
+// YAML takes a date without quotes for a time: nobody should have to know.
+func TestValuesOfParameters(t *testing.T) {
+	for written, sent := range map[string]string{
+		"true": "1", "false": "0", "38170": "38170", `"4,5"`: "4,5",
+		"2026-11-19": "2026-11-19", "2026-11-19T10:15:00+01:00": "2026-11-19T09:15:00Z", "2026-11-19T01:00:00+01:00": "2026-11-19",
+	} {
+		cfg, err := load(t, account+"activity_log: {parameters: {any: "+written+"}}\n")
+		require.NoError(t, err, written)
+		assert.Equal(t, map[string]string{"any": sent}, cfg.ActivityLog.Get().settings().Parameters, written)
 	}
 }
 
