@@ -152,3 +152,27 @@ func TestExpiringTokensCostNoAsset(t *testing.T) {
 		assert.Greater(t, len(fake.asked("/auth")), 1)
 	})
 }
+
+// The account is in order, as the gateway logs it in: nothing else that uses it may be held up.
+func TestTokensThatAreNotTakenAreNoRefusedLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := newFake()
+		fake.fault = func(r *request, w http.ResponseWriter) bool {
+			if !strings.Contains(r.path, "search") {
+				return false
+			}
+			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprint(w, `{"status":401,"error":"Unauthorized"}`)
+			return true
+		}
+		b := newBench(t, fake, newSink(), nil)
+		run := b.inventory(testInventory())
+		defer run.stop()
+		passTime(48 * time.Hour)
+		asked := fake.asked("search")
+		require.Len(t, asked, 6, "three tries, each also with a new token")
+		assert.GreaterOrEqual(t, asked[5].at.Sub(asked[0].at), 10*time.Minute)
+		assert.Empty(t, b.refused)
+		assert.Equal(t, health.Error, b.health.Snapshot()[AssetInventoryDataset])
+	})
+}

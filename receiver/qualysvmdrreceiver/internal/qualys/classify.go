@@ -54,6 +54,8 @@ func (a *answer) classify(e *Error, said reply) {
 func (a *answer) classifyStatus(e *Error, said reply) {
 	gateway := a.request.api.Endpoint() == Gateway
 	switch status := a.status; {
+	case status == 401 && a.request.bearer:
+		e.Class = Ambiguous // the login was good: the token has just been issued
 	case status == 401:
 		e.Class, e.Login = Config, true
 		if a.unsureLogin() {
@@ -73,9 +75,10 @@ func (a *answer) classifyStatus(e *Error, said reply) {
 	}
 }
 
-// unsureLogin tells whether a 401 can mean a token that an authenticator is about to renew, instead of a bad password.
+// unsureLogin tells whether a 401 can mean a token, that an authenticator is about to renew or that the gateway has issued,
+// instead of a bad password.
 func (a *answer) unsureLogin() bool {
-	return a.status == 401 && a.endpoint.authenticator
+	return a.status == 401 && (a.endpoint.authenticator || a.request.bearer)
 }
 
 // redact takes credentials out of a text: a proxy's page can repeat what it was sent.

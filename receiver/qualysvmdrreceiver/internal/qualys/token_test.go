@@ -80,6 +80,7 @@ func TestARejectedTokenIsReplacedOnce(t *testing.T) {
 		paths    string
 		outcomes string
 		err      string
+		refused  bool // the login: nothing more is sent
 	}{
 		{
 			name:     "accepted then",
@@ -91,8 +92,15 @@ func TestARejectedTokenIsReplacedOnce(t *testing.T) {
 			name:     "rejected again",
 			answers:  []http.HandlerFunc{respond(201, "token-1"), expired, respond(201, "token-2"), expired},
 			paths:    "/auth asset /auth asset",
-			outcomes: "auth ok, assets new_token, auth ok, assets config",
+			outcomes: "auth ok, assets new_token, auth ok, assets ambiguous",
 			err:      "assets: HTTP 401: Unauthorized: JWT expired",
+		},
+		{
+			name:     "rejected again with Qualys's code",
+			answers:  []http.HandlerFunc{respond(201, "token-1"), expired, respond(201, "token-2"), respond(401, simpleReturn(2000, "Bad Login/Password"))},
+			paths:    "/auth asset /auth asset",
+			outcomes: "auth ok, assets new_token, auth ok, assets ambiguous",
+			err:      "assets: HTTP 401: code 2000: Bad Login/Password",
 		},
 		{
 			name:     "login refused",
@@ -100,6 +108,7 @@ func TestARejectedTokenIsReplacedOnce(t *testing.T) {
 			paths:    "/auth asset /auth",
 			outcomes: "auth ok, assets new_token, auth config",
 			err:      "auth: HTTP 401: empty answer",
+			refused:  true,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -115,8 +124,13 @@ func TestARejectedTokenIsReplacedOnce(t *testing.T) {
 				}
 				e := requireError(t, err)
 				assert.Equal(t, tt.err, e.Error())
+				assert.Equal(t, tt.refused, e.Login)
+				assert.Equal(t, tt.refused, c.Refused(Gateway) != nil)
+				if !tt.refused {
+					assert.Equal(t, Ambiguous, e.Class, "/auth takes the login")
+					return
+				}
 				assert.Equal(t, Config, e.Class)
-				assert.True(t, e.Login)
 				sent := len(f.received())
 				_, again := readAssets(t.Context(), c, AssetQuery{})
 				assert.Same(t, err, again)
