@@ -18,6 +18,9 @@ func (a *answer) refused(cause error) error {
 	if to, err := url.Parse(a.header.Get("Location")); err == nil && a.status/100 == 3 && to.Host != "" {
 		said.text = "redirect to " + to.Host + ", not followed"
 	}
+	if a.holdsToken(said) {
+		said.text, said.all = "", ""
+	}
 	e := &Error{API: a.request.api, Status: a.status, Code: said.code}
 	e.said = a.redact(oneLine(said.all))
 	e.Text = cut(a.redact(oneLine(said.text)), said.limit)
@@ -79,6 +82,11 @@ func (a *answer) classifyStatus(e *Error, said reply) {
 // instead of a bad password.
 func (a *answer) unsureLogin() bool {
 	return a.status == 401 && (a.endpoint.authenticator || a.request.bearer)
+}
+
+// holdsToken tells whether an answer that is not the bare token can hold one all the same, which no message may repeat.
+func (a *answer) holdsToken(said reply) bool {
+	return a.request.api == Auth && a.status/100 == 2 && said.code == 0 && !said.html && !said.empty
 }
 
 // redact takes credentials out of a text: a proxy's page can repeat what it was sent.

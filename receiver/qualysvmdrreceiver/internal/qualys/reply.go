@@ -28,6 +28,7 @@ const (
 // reply is what an answer says that is not what was asked for.
 type reply struct {
 	html  bool          // a page for people
+	empty bool          // nothing at all
 	code  int           // of Qualys, or 0
 	text  string        // for people
 	limit int           // bytes of it that are of use
@@ -39,7 +40,7 @@ type reply struct {
 func readReply(head []byte) reply {
 	head = bytes.TrimSpace(head)
 	if len(head) == 0 {
-		return reply{text: "empty answer", limit: maxText}
+		return reply{empty: true, text: "empty answer", limit: maxText}
 	}
 	if r, ok := readReturn(head); ok {
 		return r

@@ -119,13 +119,16 @@ func (c *Client) logIn(ctx context.Context) (string, error) {
 
 var errNoToken = errors.New("answer is not a token")
 
-// readToken reads the answer of a login, which is nothing but the token.
+// readToken reads the answer of a login, which is nothing but the token. In quotes, as JSON would have it, it counts too.
 func readToken(a *answer) (string, error) {
 	body, err := io.ReadAll(io.LimitReader(a, maxToken+1))
 	if err != nil {
 		return "", a.fail(err)
 	}
 	token := strings.TrimSpace(string(body))
+	if strings.HasPrefix(token, `"`) {
+		_ = json.Unmarshal([]byte(token), &token) // what is no JSON string is no token either
+	}
 	if len(body) > maxToken || !isToken(token) {
 		return "", a.refused(errNoToken)
 	}

@@ -140,7 +140,9 @@ func TestARejectedTokenIsReplacedOnce(t *testing.T) {
 	}
 }
 
+// A message ends in logs and in the status: no token may be in one, in whatever shape it comes.
 func TestAnswersThatAreNoTokens(t *testing.T) {
+	const issued = "eyJ0b2tlbiI6.c2VjcmV0.c2ln"
 	for _, tt := range []struct {
 		name, body, message string
 		status              int
@@ -149,8 +151,15 @@ func TestAnswersThatAreNoTokens(t *testing.T) {
 	}{
 		{name: "HTML", status: 200, body: "<html><title>Welcome</title></html>", message: "HTML page: Welcome: answer is not a token"},
 		{name: "empty", status: 201, body: " \n", message: "empty answer"},
-		{name: "two words", status: 201, body: "no token"},
-		{name: "JSON", status: 201, body: `{"token":"x"}`},
+		{name: "HTML with a token", status: 200, body: "<html><title>Welcome</title>" + issued + "</html>", message: "HTML page: Welcome"},
+		{name: "two words", status: 201, body: "token " + issued, message: "auth: HTTP 201: answer is not a token"},
+		{name: "JSON", status: 201, body: `{"access_token":"` + issued + `","message":"` + issued + `"}`, message: "auth: HTTP 201: answer is not a token"},
+		{name: "JSON array", status: 201, body: `["` + issued + `"]`},
+		{name: "cut JSON", status: 201, body: `"` + issued},
+		{name: "quotes around nothing", status: 201, body: `""`},
+		{name: "XML", status: 201, body: "<token>" + issued + "</token>"},
+		{name: "return without a code", status: 200, body: simpleReturn(0, issued)},
+		{name: "maintenance, by Qualys's code", status: 200, body: simpleReturn(1999, "maintenance"), message: "auth: HTTP 200: code 1999: maintenance"},
 		{name: "too long", status: 201, body: strings.Repeat("x", maxToken+1)},
 		{name: "bad login", status: 401, body: `{"error":"Unauthorized"}`, class: Config, login: true, message: "auth: HTTP 401: Unauthorized"},
 		{name: "wrong address", status: 404, class: Ambiguous},
@@ -167,10 +176,21 @@ func TestAnswersThatAreNoTokens(t *testing.T) {
 				assert.Equal(t, tt.login, e.Login)
 				assert.Contains(t, e.Error(), tt.message)
 				assert.NotContains(t, e.Error(), password)
+				assert.NotContains(t, e.Error(), issued)
 				assert.Equal(t, []string{"/auth"}, f.paths())
 			})
 		})
 	}
+}
+
+func TestTokensInQuotesAreTaken(t *testing.T) {
+	handler := answers(respond(201, "\"token-1\"\n"), respond(204, ""))
+	synctest.Test(t, func(t *testing.T) {
+		f, c, _ := start(t, handler)
+		_, err := readAssets(t.Context(), c, AssetQuery{})
+		require.NoError(t, err)
+		assert.Equal(t, "Bearer token-1", f.received()[1].header.Get("Authorization"))
+	})
 }
 
 func TestTokensAreShared(t *testing.T) {
