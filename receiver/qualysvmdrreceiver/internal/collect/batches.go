@@ -81,7 +81,7 @@ type builder interface {
 func (d *dataset) gather(ctx context.Context, made builder, suppressed *[]records.Item, batches *batches, read func() error) error {
 	for {
 		err := read()
-		if err == nil && !made.Full() {
+		if err == nil && !made.Full() && len(*suppressed) < suppressedAtOnce {
 			continue
 		}
 		out := output{Output: made.Take(), suppressed: *suppressed}

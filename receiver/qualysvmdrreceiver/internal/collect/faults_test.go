@@ -6,6 +6,7 @@ package collect
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -171,6 +172,36 @@ func TestSuppressedRecordsAreHandedOnInParts(t *testing.T) {
 	require.NoError(t, b.flush(t.Context()))
 	assert.Positive(t, most)
 	assert.Less(t, most, 2*suppressedAtOnce)
+}
+
+// noRecords makes none: everything is suppressed.
+type noRecords struct{}
+
+func (noRecords) Full() bool           { return false }
+func (noRecords) Take() records.Output { return records.Output{Logs: plog.NewLogs()} }
+
+// An answer that brings nothing new fills no batch: what it repeats must not wait for one.
+func TestSuppressedRecordsAreNotGatheredWithoutEnd(t *testing.T) {
+	const answered = 10 * suppressedAtOnce
+	b := newBench(t, newFake(), newSink(), nil)
+	d := newDataset(b.shared, AssetInventoryDataset, b.health.Dataset(AssetInventoryDataset))
+	var suppressed []records.Item
+	handedOn, most, read := 0, 0, 0
+	batches := d.newBatches(func(_ context.Context, b *batch) error {
+		handedOn += len(b.suppressed)
+		return nil
+	})
+	require.NoError(t, d.gather(t.Context(), noRecords{}, &suppressed, batches, func() error {
+		if read++; read > answered {
+			return io.EOF
+		}
+		suppressed = append(suppressed, records.Item{})
+		most = max(most, len(suppressed))
+		return nil
+	}))
+	require.NoError(t, batches.flush(t.Context()))
+	assert.Equal(t, answered, handedOn)
+	assert.Equal(t, suppressedAtOnce, most)
 }
 
 func TestCutPagesOfAssetsBecomeSmaller(t *testing.T) {
