@@ -4,7 +4,9 @@
 package qualysvmdrreceiver
 
 import (
+	"bufio"
 	"compress/gzip"
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -19,8 +21,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/config/configoptional"
+	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/plog"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 const (
@@ -162,6 +167,41 @@ func TestHugeValueIsCutAndDeliveredInLittleMemory(t *testing.T) {
 	status, _ := detection.Map().Get("Status")
 	assert.Equal(t, "Active", status.Str(), "what comes behind the value is kept")
 	assert.Less(t, peak(), uint64(64<<20))
+}
+
+// The answer could be as large as it likes: what is kept in mind of an asset must not grow with it.
+func TestManyTinyAssetsAreDeliveredInLittleMemory(t *testing.T) {
+	const many = 600_000
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/auth" {
+			w.WriteHeader(http.StatusCreated)
+			fmt.Fprint(w, "token")
+			return
+		}
+		body := bufio.NewWriter(w)
+		fmt.Fprint(body, `{"responseCode":"SUCCESS","hasMore":0,"assetListData":{"asset":[`)
+		for i := range many {
+			fmt.Fprintf(body, `{"assetId":%d},`, i+1)
+		}
+		fmt.Fprint(body, "null]}}")
+		_ = body.Flush()
+	}))
+	t.Cleanup(server.Close)
+	cfg := configFor(server.URL)
+	cfg.Vulnerabilities, cfg.KnowledgeBase = configoptional.None[VulnerabilitiesConfig](), configoptional.None[KnowledgeBaseConfig]()
+	var delivered atomic.Int64
+	sink, err := consumer.NewLogs(func(_ context.Context, logs plog.Logs) error {
+		delivered.Add(int64(logs.LogRecordCount()))
+		return nil
+	})
+	require.NoError(t, err)
+	core, logged := observer.New(zap.WarnLevel)
+	peak := watchHeap(t)
+	stop := start(t, cfg, sink, &statusHost{}, zap.New(core))
+	require.Eventually(t, func() bool { return delivered.Load() == many }, 2*time.Minute, glance)
+	stop()
+	assert.Less(t, peak(), uint64(64<<20))
+	assert.Len(t, logged.FilterMessageSnippet("more assets than were asked for").All(), 1)
 }
 
 // watchHeap samples how much memory is in use until the function that it returns is called, which tells the most.

@@ -22,6 +22,10 @@ import (
 // be ready for a server that refuses or ignores it.
 const assetUpdated = "asset.lastUpdatedDate"
 
+// mostNoted is of how many assets of one page it is noted that they were delivered: a page has 300, and one of a server that
+// answers with everything at once may have as many as this. It bounds what a hostile answer takes to 8 MiB.
+const mostNoted = 1 << 18
+
 // InventorySettings are what is asked for in the dataset asset_inventory.
 type InventorySettings struct {
 	// Interval is the time from start to start, Full that between full collections (0: never).
@@ -41,6 +45,7 @@ type Inventory struct {
 	settings InventorySettings
 	builder  *records.Assets
 	pages    pageSize
+	noted    int // assets delivered of the page at which the position stands
 	// accepted and refused tell whether the server takes the filter of later collections; where it is refused, assets are
 	// filtered here only.
 	accepted, refused bool
@@ -143,8 +148,9 @@ func (n *Inventory) page(ctx context.Context) (more bool, err error) {
 	n.start(answer.ServerTime())
 
 	batches := n.newBatches(n.deliver)
-	answered := map[uint64]bool{}
-	err = n.read(ctx, answer, answered, batches)
+	part := newSeenSet(slices.Clone(n.delivered.part))
+	ahead := part.identities()
+	err = n.read(ctx, answer, part, ahead, batches)
 	n.progress.received.Add(answer.Bytes())
 	if repaired := answer.Repaired(); repaired > 0 {
 		n.Telemetry.QualysvmdrStringsRepaired.Add(ctx, repaired, n.attrs)
@@ -160,19 +166,17 @@ func (n *Inventory) page(ctx context.Context) (more bool, err error) {
 	}
 	n.pages.whole()
 	n.readWhole()
+	n.noted = 0
 	if !answer.HasMore() {
 		return false, nil
 	}
 	n.mu.Lock()
 	n.position.Running.Resume = uint64(answer.LastSeen())
 	n.mu.Unlock()
-	n.store(ctx, change{restart: true, part: n.ahead(answered)})
+	// What was delivered of a larger page that broke and did not stand in this one, the next ones will bring again.
+	part = slices.DeleteFunc(part, func(one seen) bool { return !ahead[one.identity] })
+	n.store(ctx, change{restart: true, part: part})
 	return true, nil
-}
-
-// ahead are the records delivered of a larger page that broke, which the next ones will bring again.
-func (n *Inventory) ahead(answered map[uint64]bool) []seen {
-	return slices.DeleteFunc(slices.Clone(n.delivered.part), func(one seen) bool { return answered[one.identity] })
 }
 
 // filterRefused tells whether an error can be the filter that the receiver adds, which is then left out: the answer names
@@ -190,15 +194,16 @@ func (n *Inventory) filterRefused(err error) bool {
 	return true
 }
 
-// read makes records of the assets of an answer and gathers them into batches.
-func (n *Inventory) read(ctx context.Context, answer *qualys.AssetPage, answered map[uint64]bool, batches *batches) error {
+// read makes records of the assets of an answer and gathers them into batches. It leaves out the part that was delivered when
+// the page was read before, and takes the assets that it meets from those ahead: an answer can hold many more than were
+// asked for, and what is kept in mind must not grow with it.
+func (n *Inventory) read(ctx context.Context, answer *qualys.AssetPage, part seenSet, ahead map[uint64]bool, batches *batches) error {
 	running := n.position.Running
-	part := newSeenSet(slices.Clone(n.delivered.part))
 	var suppressed []records.Item
 	n.builder.PortsSince(n.position.Previous)
 	n.builder.Begin(orNow(answer.ServerTime()), func(item *records.Item) bool {
 		one := seenOf(item)
-		answered[one.identity] = true
+		delete(ahead, one.identity)
 		switch {
 		case part.contains(one):
 			return false
@@ -221,11 +226,24 @@ func (n *Inventory) read(ctx context.Context, answer *qualys.AssetPage, answered
 	})
 }
 
+// full counts assets that were delivered of a page, and tells whether these are too many to note.
+func (n *Inventory) full(delivered int) bool {
+	before := n.noted
+	n.noted += delivered
+	if before <= mostNoted && n.noted > mostNoted {
+		n.log.Warn("An answer holds far more assets than were asked for: some of them may be delivered again.", zap.Int("asked", n.pages.now), zap.Int("noted", before))
+	}
+	return n.noted > mostNoted
+}
+
 // deliver offers a batch until it is accepted, and notes what was delivered of the page.
 func (n *Inventory) deliver(ctx context.Context, b *batch) error {
 	b.hosts = len(b.items) + len(b.suppressed)
 	if err := n.offer(ctx, b); err != nil {
 		return err
+	}
+	if n.full(b.hosts) {
+		return nil
 	}
 	var c change
 	threshold := n.position.Running.Start.Add(-n.settings.Overlap).Unix()

@@ -47,6 +47,15 @@ func (s seenSet) contains(one seen) bool {
 	return found
 }
 
+// identities are what the entries are of.
+func (s seenSet) identities() map[uint64]bool {
+	all := make(map[uint64]bool, len(s))
+	for _, one := range s {
+		all[one.identity] = true
+	}
+	return all
+}
+
 // encodeSeen writes entries as they are stored.
 func encodeSeen(entries []seen) []byte {
 	out := make([]byte, 0, len(entries)*seenSize)
