@@ -272,16 +272,19 @@ func (k *KnowledgeBase) page(ctx context.Context, asked []uint32) error {
 	defer answer.Close()
 	k.answered()
 
-	answeredQIDs := map[uint32]bool{}
+	unanswered := make(map[uint32]bool, len(asked))
+	for _, qid := range asked {
+		unanswered[qid] = true
+	}
 	batches := k.newBatches(k.deliver)
-	err = k.read(ctx, answer, answeredQIDs, batches)
+	err = k.read(ctx, answer, unanswered, batches)
 	k.progress.received.Add(answer.Bytes())
 	if failed := batches.flush(ctx); failed != nil {
 		return failed
 	}
 	if err != nil {
 		if ctx.Err() == nil && !k.heldUp(batches) {
-			k.broken(asked, answeredQIDs)
+			k.broken(unanswered)
 		}
 		return err
 	}
@@ -289,10 +292,8 @@ func (k *KnowledgeBase) page(ctx context.Context, asked []uint32) error {
 	k.pages.whole()
 	k.readWhole()
 	var without []qidEntry
-	for _, qid := range asked {
-		if !answeredQIDs[qid] {
-			without = append(without, qidEntry{qid: qid, state: missing})
-		}
+	for qid := range unanswered {
+		without = append(without, qidEntry{qid: qid, state: missing})
 	}
 	if len(without) > 0 {
 		k.log.Debug("QIDs have no KnowledgeBase entry.", zap.Int("qids", len(without)))
@@ -302,11 +303,12 @@ func (k *KnowledgeBase) page(ctx context.Context, asked []uint32) error {
 }
 
 // broken judges a page that ended within its bytes: it becomes smaller, down to the one entry that breaks it.
-func (k *KnowledgeBase) broken(asked []uint32, answered map[uint32]bool) {
-	asked = slices.DeleteFunc(slices.Clone(asked), func(qid uint32) bool { return answered[qid] })
+func (k *KnowledgeBase) broken(unanswered map[uint32]bool) {
 	var alone uint64
-	if len(asked) == 1 {
-		alone = uint64(asked[0])
+	if len(unanswered) == 1 {
+		for qid := range unanswered {
+			alone = uint64(qid)
+		}
 	}
 	k.pages.broke(alone)
 }
@@ -326,12 +328,13 @@ func (k *KnowledgeBase) passOver(ctx context.Context) {
 	k.store(ctx, given)
 }
 
-// read makes records of the entries of an answer and gathers them into batches.
-func (k *KnowledgeBase) read(ctx context.Context, answer *qualys.EntryPage, answered map[uint32]bool, batches *batches) error {
+// read makes records of the entries of an answer and gathers them into batches. Those that it meets are taken from the
+// unanswered: an answer can hold any number of others.
+func (k *KnowledgeBase) read(ctx context.Context, answer *qualys.EntryPage, unanswered map[uint32]bool, batches *batches) error {
 	var unchanged []records.Item
 	k.builder.Begin(orNow(answer.ServerTime()), func(item *records.Item) bool {
 		entry, detected := k.qids.get(item.QID)
-		answered[item.QID] = true
+		delete(unanswered, item.QID)
 		switch {
 		case !detected || entry.state == known:
 			return false // it was not asked for, or the answer has it twice

@@ -5,8 +5,10 @@ package collect
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -193,4 +195,31 @@ func TestEntryThatCannotBeReadHoldsUpNoOther(t *testing.T) {
 		passTime(24 * time.Hour)
 		assert.Equal(t, 1, entries(next.counts())["entry 1000"], "it is asked for again at the next refresh")
 	})
+}
+
+// An answer can be as large as it likes: what was not asked for must not stay in memory.
+func TestEntriesThatWereNotAskedForTakeNoMemory(t *testing.T) {
+	fake, next := newFake(), newSink()
+	var others strings.Builder
+	for qid := range 200_000 {
+		fmt.Fprintf(&others, "<VULN><QID>%d</QID></VULN>", 10_000+qid)
+	}
+	fake.fault = func(_ *request, w http.ResponseWriter) bool {
+		fmt.Fprint(w, "<KNOWLEDGE_BASE_VULN_LIST_OUTPUT><RESPONSE><VULN_LIST><VULN><QID>5</QID></VULN>")
+		_, _ = io.WriteString(w, others.String())
+		fmt.Fprint(w, "</VULN_LIST></RESPONSE></KNOWLEDGE_BASE_VULN_LIST_OUTPUT>")
+		return true
+	}
+	b := newBench(t, fake, next, nil)
+	k, err := NewKnowledgeBase(t.Context(), b.shared, *testKnowledgeBase(), b.health.Dataset(KnowledgeBaseDataset))
+	require.NoError(t, err)
+	k.qids.add([]uint32{5, 6})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	require.NoError(t, k.page(t.Context(), []uint32{5, 6}))
+	runtime.ReadMemStats(&after)
+	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(2<<20))
+	assert.Equal(t, map[string]int{"entry 5": 1}, next.counts())
+	delivered, toFetch, without := k.Entries()
+	assert.Equal(t, []int{1, 0, 1}, []int{delivered, toFetch, without})
 }
