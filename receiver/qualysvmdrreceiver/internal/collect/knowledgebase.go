@@ -6,6 +6,7 @@ package collect
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"net/url"
 	"slices"
@@ -226,9 +227,11 @@ func (k *KnowledgeBase) refresh(ctx context.Context, now time.Time) error {
 	if !k.unfiltered {
 		query.Set(modifiedAfter, since.Add(-refreshOverlap).UTC().Format(timeFormat))
 	}
-	var turned []qidEntry
+	listed := map[uint32]qidEntry{} // an answer can name an entry any number of times
 	server, err := k.Client.KnowledgeBaseIDs(ctx, k.settings.Version, query, func(first, last uint32) error {
-		turned = append(turned, k.qids.turn(known, changed, first, last)...)
+		for _, entry := range k.qids.turn(known, changed, first, last) {
+			listed[entry.qid] = entry
+		}
 		return nil
 	})
 	if err != nil {
@@ -243,8 +246,8 @@ func (k *KnowledgeBase) refresh(ctx context.Context, now time.Time) error {
 	if server.IsZero() {
 		server = now
 	}
-	k.log.Info("KnowledgeBase refreshed.", zap.Time("since", since), zap.Int("changed", len(turned)), zap.Int("without_entry", without))
-	turned = append(turned, k.qids.turn(missing, waiting, 0, math.MaxUint32)...)
+	k.log.Info("KnowledgeBase refreshed.", zap.Time("since", since), zap.Int("changed", len(listed)), zap.Int("without_entry", without))
+	turned := slices.AppendSeq(k.qids.turn(missing, waiting, 0, math.MaxUint32), maps.Values(listed))
 	k.position.Since, k.position.Refreshed = server.UTC(), now
 	k.flushing.Store(true)
 	k.store(ctx, turned)

@@ -223,3 +223,28 @@ func TestEntriesThatWereNotAskedForTakeNoMemory(t *testing.T) {
 	delivered, toFetch, without := k.Entries()
 	assert.Equal(t, []int{1, 0, 1}, []int{delivered, toFetch, without})
 }
+
+func TestEntriesThatARefreshNamesOftenCountOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.hosts = detections(20, time.Now().Add(-24*time.Hour)) // QIDs 1000 to 1003
+		for qid := 1000; qid < 1004; qid++ {
+			fake.entries[qid] = time.Now().Add(-48 * time.Hour)
+		}
+		fake.fault = func(r *request, w http.ResponseWriter) bool {
+			if r.form.Get("details") != "None" {
+				return false
+			}
+			fmt.Fprint(w, "<KNOWLEDGE_BASE_VULN_LIST_OUTPUT><RESPONSE><ID_SET>", strings.Repeat("<ID_RANGE>1-9999</ID_RANGE><ID>1000</ID>", 1000), "</ID_SET></RESPONSE></KNOWLEDGE_BASE_VULN_LIST_OUTPUT>")
+			return true
+		}
+		b := newBench(t, fake, next, nil)
+		_, _, run := b.vulnerabilities(testVulnerabilities(), testKnowledgeBase())
+		defer run.stop()
+		passTime(25 * time.Hour)
+		refreshed := b.logs.FilterMessage("KnowledgeBase refreshed.").All()
+		require.Len(t, refreshed, 1)
+		assert.EqualValues(t, 4, refreshed[0].ContextMap()["changed"])
+		assert.Len(t, entries(next.counts()), 4)
+	})
+}
