@@ -68,6 +68,9 @@ func (a *Assets) Asset(dec *jsontext.Decoder) error {
 		a.done(id)
 		return nil
 	}
+	// Not the tokens' hash: with other ports left out, the same asset is another record, which readers that drop duplicates
+	// must not lose.
+	a.says, _ = a.hasher.values(t.nodes, t.text)
 	a.write(t.nodes, t.text)
 	if !a.fits() {
 		a.finish()

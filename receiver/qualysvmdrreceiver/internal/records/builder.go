@@ -21,7 +21,8 @@ type builder struct {
 	collected pcommon.Timestamp
 	keep      func(*Item) bool
 
-	item    Item // of the record in work
+	item    Item   // of the record in work
+	says    uint64 // hash of what that record says, 0: it says what item.Values is the hash of
 	json    []byte
 	current Output
 	ready   []Output // closed before they were taken
@@ -109,10 +110,14 @@ func (b *builder) record(dataset *dataset, extra int) plog.LogRecord {
 
 // uid is the same for records that say the same of the same.
 func (b *builder) uid() string {
+	values := b.item.Values
+	if b.says != 0 {
+		values = b.says
+	}
 	var raw, text [32]byte
 	for i := range 8 {
 		raw[i] = byte(b.item.Identity >> (56 - 8*i))
-		raw[8+i] = byte(b.item.Values >> (56 - 8*i))
+		raw[8+i] = byte(values >> (56 - 8*i))
 	}
 	hex.Encode(text[:], raw[:16])
 	return b.blocks.cut(text[:])

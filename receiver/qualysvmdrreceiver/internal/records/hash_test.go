@@ -4,6 +4,7 @@
 package records
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,28 @@ func TestUIDIsThatOfWhatTheRecordSays(t *testing.T) {
 		assert.Empty(t, seen[uid], name)
 		seen[uid] = name
 	}
+}
+
+// Readers drop duplicates by the UID: what differs in the ports that are left out, or in what is kept, must not be lost, and what
+// does not differ must not come twice.
+func TestUIDOfAnAssetIsThatOfItsRecord(t *testing.T) {
+	const (
+		head = `{"assetId":5,"agent":null,"softwareListData":{"software":[{"fullName":"a","version":"1"}]},"openPortListData":{"openPort":[`
+		old  = `{"port":1,"lastUpdated":"2026-11-18T00:00:00.000Z"}`
+		late = `{"port":2,"lastUpdated":"2026-11-19T00:00:00.000Z"}`
+		tail = `]}}`
+	)
+	uid := func(since time.Time, asset string) string {
+		return uidOf(t, assetsOf(t, testSettings(), since, "["+asset+"]"))
+	}
+	between := time.Date(2026, time.November, 18, 12, 0, 0, 0, time.UTC)
+	all, some := uid(time.Time{}, head+old+","+late+tail), uid(between, head+old+","+late+tail)
+	assert.NotEqual(t, all, some, "the same answer, with another port left out")
+	assert.Equal(t, some, uid(between, head+late+tail), "the same record, from another answer")
+	assert.Equal(t, all, uid(between.Add(-24*time.Hour), head+old+", "+late+tail))
+	assert.Equal(t, all, uidOf(t, assetsOf(t, inJSON(testSettings()), time.Time{}, "["+head+old+","+late+tail+"]")), "JSON")
+	assert.NotEqual(t, all, uid(time.Time{}, strings.Replace(head, `"a"`, `"b"`, 1)+old+","+late+tail))
+	assert.NotEqual(t, all, uid(time.Time{}, strings.Replace(head, "5", "6", 1)+old+","+late+tail))
 }
 
 func TestIdentityWithoutAnID(t *testing.T) {
