@@ -204,7 +204,7 @@ func (p *AssetPage) set(name, value string) {
 func (p *AssetPage) finish() error {
 	switch {
 	case p.failed():
-		text := cut(p.answer.redact(oneLine(p.code+": "+p.message)), maxText)
+		text := cut(p.answer.message(p.code+": "+p.message), maxText)
 		return &Error{API: Assets, Status: p.answer.status, Text: text, Err: errFailed}
 	case !p.listed && p.code == "":
 		return errNoList

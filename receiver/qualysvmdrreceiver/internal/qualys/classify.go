@@ -22,8 +22,8 @@ func (a *answer) refused(cause error) error {
 		said.text, said.all = "", ""
 	}
 	e := &Error{API: a.request.api, Status: a.status, Code: said.code}
-	e.said = a.redact(oneLine(said.all))
-	e.Text = cut(a.redact(oneLine(said.text)), said.limit)
+	e.said = a.message(said.all)
+	e.Text = cut(a.message(said.text), said.limit)
 	a.classify(e, said)
 	if e.Code == 0 && e.Class == Generic {
 		e.Err = cause
@@ -89,10 +89,23 @@ func (a *answer) holdsToken(said reply) bool {
 	return a.request.api == Auth && a.status/100 == 2 && said.code == 0 && !said.html && !said.empty
 }
 
-// redact takes credentials out of a text: a proxy's page can repeat what it was sent.
-func (a *answer) redact(text string) string {
-	for _, secret := range a.endpoint.secrets(a.request) {
-		text = strings.ReplaceAll(text, secret, "[redacted]")
+// message makes a text of the answer fit for a message: one line without credentials. Those are looked for before, as a
+// password can hold white space, and after, as something else can stand in it that the line loses.
+func (a *answer) message(text string) string {
+	secrets := a.endpoint.secrets(a.request)
+	text = oneLine(redact(text, secrets))
+	for _, secret := range secrets {
+		text = redact(text, []string{secret, oneLine(secret)})
+	}
+	return text
+}
+
+// redact takes secrets out of a text: a proxy's page can repeat what it was sent.
+func redact(text string, secrets []string) string {
+	for _, secret := range secrets {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "[redacted]")
+		}
 	}
 	return text
 }

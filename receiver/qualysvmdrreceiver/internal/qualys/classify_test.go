@@ -5,6 +5,7 @@ package qualys
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -211,6 +212,28 @@ func TestCredentialsAreNeverInErrors(t *testing.T) {
 
 		_, err := readAssets(t.Context(), c, AssetQuery{})
 		assert.NotContains(t, requireError(t, err).Error(), token)
+	})
+}
+
+// A message has single spaces and printable characters only: a password need not.
+func TestPasswordsWithWhiteSpaceAreNeverInErrors(t *testing.T) {
+	const secret = "  two  words\tand\u00a0more "
+	echo := func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		if r.URL.Path == "/auth" {
+			fmt.Fprintf(w, `{"message":%q}`, secret)
+			return
+		}
+		_, pass, _ := r.BasicAuth()
+		fmt.Fprintf(w, "no: %s, or %s", pass, strings.ReplaceAll(pass, "words", "wo\x00rds"))
+	}
+	synctest.Test(t, func(t *testing.T) {
+		_, c, _ := start(t, echo, func(s *Settings) { s.Server.Password, s.Gateway.Password = secret, secret })
+		_, err := readAssets(t.Context(), c, AssetQuery{})
+		for _, e := range []*Error{requireError(t, detections(t.Context(), c)), requireError(t, err)} {
+			assert.Contains(t, e.Error(), "[redacted]")
+			assert.NotContains(t, e.Error(), "words")
+		}
 	})
 }
 
