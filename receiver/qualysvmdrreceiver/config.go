@@ -298,8 +298,9 @@ func (c *Config) validateEndpoint(v *violations, key string, client *confighttp.
 		v.add(key, "has no host")
 	case u.Path != "" && u.Path != "/":
 		v.add(key, "must not have a path, has %q", u.Path)
-	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		v.add(key, "must have neither query nor fragment")
+	case strings.ContainsAny(endpoint, "?#"):
+		// Even empty ones, which u does not tell: the path of each request would become a part of them.
+		v.add(key, "must have neither query nor fragment (? or #)")
 	case u.Scheme == "http" && !c.AllowInsecureHTTP && !isLoopback(u.Hostname()):
 		v.add(key, "sends the password over plain http: use https, or set allow_insecure_http")
 	}
