@@ -60,7 +60,7 @@ type Config struct {
 	// RateLimitReserve is how many calls of each window are left to other users of the subscription.
 	RateLimitReserve int `mapstructure:"rate_limit_reserve"`
 	// RetryOnFailure is the back-off between tries, of requests and of deliveries. Tries never end.
-	RetryOnFailure configretry.BackOffConfig `mapstructure:"retry_on_failure"`
+	RetryOnFailure RetryConfig `mapstructure:"retry_on_failure"`
 	// InitialDelay is the time from the start to the first collections.
 	InitialDelay time.Duration `mapstructure:"initial_delay"`
 	// AllowInsecureHTTP allows plain http endpoints that are not on this machine.
@@ -165,6 +165,10 @@ type ActivityLogConfig struct {
 	_ struct{}
 }
 
+// RetryConfig is the back-off of the collector without its Validate, which knows nothing of tries without end: its advice
+// contradicts ours.
+type RetryConfig configretry.BackOffConfig
+
 // HealthEventsConfig is the configuration of health as log records.
 type HealthEventsConfig struct {
 	Enabled bool `mapstructure:"enabled"`
@@ -248,13 +252,18 @@ func (c *Config) Validate() error {
 	v.check(c.RateLimitReserve >= 0, "rate_limit_reserve", "must not be negative, is %d", c.RateLimitReserve)
 	v.check(c.InitialDelay >= 0, "initial_delay", "must not be negative, is %s", c.InitialDelay)
 
+	c.validateRetry(v)
+	return v.joined()
+}
+
+func (c *Config) validateRetry(v *violations) {
 	retry := &c.RetryOnFailure
 	v.check(retry.Enabled, "retry_on_failure::enabled", "must not be false: what was not delivered would be lost")
 	v.check(retry.MaxElapsedTime == 0, "retry_on_failure::max_elapsed_time", "must be 0, is %s: tries never end, or records would be lost", retry.MaxElapsedTime)
 	v.check(retry.InitialInterval > 0, "retry_on_failure::initial_interval", "must be above 0, is %s", retry.InitialInterval)
 	v.check(retry.MaxInterval >= retry.InitialInterval, "retry_on_failure::max_interval", "must not be less than initial_interval (%s), is %s", retry.InitialInterval, retry.MaxInterval)
+	v.check(retry.RandomizationFactor >= 0 && retry.RandomizationFactor <= 1, "retry_on_failure::randomization_factor", "must be from 0 to 1, is %g", retry.RandomizationFactor)
 	v.check(retry.Multiplier >= 1, "retry_on_failure::multiplier", "must be at least 1, is %g", retry.Multiplier)
-	return v.joined()
 }
 
 func (c *Config) validateEndpoint(v *violations, key string, client *confighttp.ClientConfig, used bool) {

@@ -61,7 +61,7 @@ func createDefaultConfig() component.Config {
 		ReadIdleTimeout:    5 * time.Minute,
 		PageTimeout:        30 * time.Minute,
 		RateLimitReserve:   10,
-		RetryOnFailure:     retry,
+		RetryOnFailure:     RetryConfig(retry),
 		InitialDelay:       time.Second,
 		ResourceAttributes: metadata.DefaultResourceAttributesConfig(),
 	}

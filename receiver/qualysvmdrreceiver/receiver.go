@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/config/confighttp"
+	"go.opentelemetry.io/collector/config/configretry"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
@@ -108,10 +109,10 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 		Client:       client,
 		Store:        store,
 		Telemetry:    r.telemetry,
-		Pipeline:     collect.NewPipeline(hard, r.next, r.obs, r.config.RetryOnFailure),
+		Pipeline:     collect.NewPipeline(hard, r.next, r.obs, configretry.BackOffConfig(r.config.RetryOnFailure)),
 		Waits:        waits,
 		Refused:      r.rememberRefusal(refusals, urls),
-		Retry:        r.config.RetryOnFailure,
+		Retry:        configretry.BackOffConfig(r.config.RetryOnFailure),
 		InitialDelay: r.config.InitialDelay,
 		Records:      r.config.records(r.settings),
 	}
