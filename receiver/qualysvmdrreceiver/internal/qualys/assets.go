@@ -281,8 +281,8 @@ func (p *AssetPage) Status() int { return p.answer.status }
 // ServerTime is the server's clock as the header Date tells, else zero.
 func (p *AssetPage) ServerTime() time.Time { return headerTime(p.answer.header) }
 
-// Repaired returns the number of control characters inside strings that were met so far: they are kept, although JSON forbids
-// them.
+// Repaired returns in how many of the strings that were met so far control characters stood: they are kept, although JSON
+// forbids them.
 func (p *AssetPage) Repaired() int64 {
 	if p.guard == nil {
 		return 0

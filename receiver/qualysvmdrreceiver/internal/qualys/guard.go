@@ -33,9 +33,10 @@ type guard struct {
 	pos, end int
 	err      error  // what src ended with
 	escaped  []byte // to hand out before anything else
-	repaired int64
+	repaired int64  // strings that held control characters
 
 	inString bool
+	mended   bool // the string counts as repaired
 	slash    bool // a backslash came last
 	hex      int  // digits left of \uXXXX
 	kept     int  // bytes of the string that were met
@@ -128,7 +129,7 @@ func (g *guard) scan(dst, in []byte) (n, read int, err error) {
 				continue
 			}
 		case jsonQuote:
-			g.inString, g.full, g.kept = true, false, 0
+			g.inString, g.mended, g.full, g.kept = true, false, false, 0
 		case jsonBegin:
 			g.depth++
 		case jsonEnd:
@@ -251,7 +252,10 @@ func (g *guard) inside(c byte) (keep bool) {
 // escape hands out an escape in place of a control character.
 func (g *guard) escape(format string, c byte) (keep bool) {
 	if !g.full {
-		g.repaired++
+		if !g.mended {
+			g.mended = true
+			g.repaired++
+		}
 		g.escaped = fmt.Appendf(g.escaped[:0], format, c)
 	}
 	return false

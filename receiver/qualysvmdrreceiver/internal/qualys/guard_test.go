@@ -24,8 +24,9 @@ func TestGuard(t *testing.T) {
 	}{
 		{name: "nothing to do", in: `{"a":"\u0041\"\\","b":[1, true]}`, out: `{"a":"\u0041\"\\","b":[1, true]}`},
 		{name: "white space", in: "{ \n\t \"a b  c\" :\r\n 1  2 }", out: "{ \"a b  c\" :\r1 2 }"},
-		{name: "control characters", in: "\"\x00\x1f\n\"", out: `"\u0000\u001f\u000a"`, repaired: 3},
-		{name: "escaped control characters", in: "\"\\\n\\\\\t\"", out: `"\u000a\\\u0009"`, repaired: 2},
+		{name: "control characters", in: "\"\x00\x1f\n\"", out: `"\u0000\u001f\u000a"`, repaired: 1},
+		{name: "escaped control characters", in: "\"\\\n\\\\\t\"", out: `"\u000a\\\u0009"`, repaired: 1},
+		{name: "several strings", in: "[\"a\t\t\",\"b\",\"\t\"]", out: `["a\u0009\u0009","b","\u0009"]`, repaired: 2},
 		{name: "outside of strings", in: "[\x01]", out: "[\x01]"},
 		{name: "cut escape", in: `"\u12"x`, out: `"\u12"x`},
 		{name: "long string", in: `["` + long + `ab\u00e4\"c` + "\x01\\\n" + `",1]`, out: `["` + long + `",1]`},
