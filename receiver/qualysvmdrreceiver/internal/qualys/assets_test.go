@@ -78,6 +78,7 @@ func TestAssetPages(t *testing.T) {
 			hasMore: true, lastSeen: 9007199254740993,
 		},
 		{name: "two lists", status: 200, body: `{"assetListData":{"asset":[{"a":1}],"asset":[null,{"a":2}]}}`, assets: []string{`{"a":1}`, `{"a":2}`}},
+		{name: "byte order mark", status: 200, body: "\uFEFF{\"assetListData\":{\"asset\":[{\"a\":1}]}}", assets: []string{`{"a":1}`}},
 		{name: "asset is null", status: 200, body: `{"responseCode":"SUCCESS","hasMore":0,"assetListData":{"asset":null}}`},
 		{name: "asset is absent", status: 200, body: `{"responseCode":"SUCCESS","hasMore":false,"assetListData":{}}`},
 		{name: "list is null", status: 200, body: `{"responseCode":"SUCCESS","hasMore":null,"lastSeenAssetId":null,"assetListData":null}`},

@@ -120,6 +120,7 @@ func TestGatewayAnswersAreClassified(t *testing.T) {
 		message       string
 	}{
 		{name: "unknown field", status: 400, body: `{"responseCode":"FAILED","responseMessage":"Unknown field asset.foo"}`, class: Config, message: "FAILED: Unknown field asset.foo"},
+		{name: "unknown field behind a byte order mark", status: 400, body: "\uFEFF{\"responseCode\":\"FAILED\",\"responseMessage\":\"Unknown field\"}", class: Config, message: "FAILED: Unknown field"},
 		{name: "unknown field in another shape", status: 400, body: `{"zone":"a","cause":"asset.foo"}`, class: Config, message: "asset.foo: a"},
 		{name: "bad request without a text", status: 400, body: `{"n":1}`, class: Config, message: "JSON object without a message"},
 		{name: "bad request of a proxy", status: 400, body: "<html><title>no</title></html>", class: Generic},

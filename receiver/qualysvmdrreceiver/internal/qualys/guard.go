@@ -4,6 +4,7 @@
 package qualys
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,6 +19,9 @@ const (
 	maxScalar   = 64 << 10 // bytes of a number or a literal
 )
 
+// byteOrderMark is that of UTF-8, which some servers put before what they say.
+var byteOrderMark = []byte("\uFEFF")
+
 var (
 	errScalar  = errors.New("json: number or literal is too long")
 	errNesting = fmt.Errorf("json: more than %d objects and arrays inside each other", maxNesting)
@@ -25,11 +29,13 @@ var (
 
 // guard reads JSON and makes it fit for a strict decoder that holds whole tokens: control characters inside strings, which
 // JSON forbids and Qualys sends now and then, become escapes; what a string has beyond maxString is left out; white space is
-// kept to one character; nesting and numbers have their limits. Everything else is handed on as it is, faults included.
+// kept to one character; nesting and numbers have their limits; a byte order mark at the beginning is left out. Everything else
+// is handed on as it is, faults included.
 type guard struct {
 	src      io.Reader
 	limit    int // maxString
 	buf      []byte
+	begun    bool
 	pos, end int
 	err      error  // what src ended with
 	escaped  []byte // to hand out before anything else
@@ -65,8 +71,7 @@ func (g *guard) Read(p []byte) (int, error) {
 			if g.err != nil {
 				return 0, g.err
 			}
-			g.pos = 0
-			g.end, g.err = g.src.Read(g.buf)
+			g.fill()
 			continue
 		}
 		n, read, err := g.scan(p, g.buf[g.pos:min(g.end, g.pos+len(p))])
@@ -78,6 +83,24 @@ func (g *guard) Read(p []byte) (int, error) {
 			g.err = err
 			g.pos = g.end
 		}
+	}
+}
+
+// fill reads on, at first behind a byte order mark.
+func (g *guard) fill() {
+	g.pos, g.end = 0, 0
+	if g.begun {
+		g.end, g.err = g.src.Read(g.buf)
+		return
+	}
+	g.begun = true
+	for g.end < len(byteOrderMark) && g.err == nil {
+		var n int
+		n, g.err = g.src.Read(g.buf[g.end:])
+		g.end += n
+	}
+	if bytes.HasPrefix(g.buf[:g.end], byteOrderMark) {
+		g.pos = len(byteOrderMark)
 	}
 }
 

@@ -23,6 +23,12 @@ func TestGuard(t *testing.T) {
 		err           error
 	}{
 		{name: "nothing to do", in: `{"a":"\u0041\"\\","b":[1, true]}`, out: `{"a":"\u0041\"\\","b":[1, true]}`},
+		{name: "byte order mark", in: "\uFEFF{}", out: "{}"},
+		{name: "byte order mark and nothing", in: "\uFEFF", out: ""},
+		{name: "byte order mark twice", in: "\uFEFF\uFEFF{}", out: "\uFEFF{}"},
+		{name: "byte order mark that is cut", in: "\xEF\xBB", out: "\xEF\xBB"},
+		{name: "byte order mark in a string", in: "[\"\uFEFF\"]", out: "[\"\uFEFF\"]"},
+		{name: "one byte", in: "1", out: "1"},
 		{name: "white space", in: "{ \n\t \"a b  c\" :\r\n 1  2 }", out: "{ \"a b  c\" :\r1 2 }"},
 		{name: "control characters", in: "\"\x00\x1f\n\"", out: `"\u0000\u001f\u000a"`, repaired: 1},
 		{name: "escaped control characters", in: "\"\\\n\\\\\t\"", out: `"\u000a\\\u0009"`, repaired: 1},

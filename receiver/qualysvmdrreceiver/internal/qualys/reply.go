@@ -38,7 +38,7 @@ type reply struct {
 
 // readReply reads the first bytes of an answer.
 func readReply(head []byte) reply {
-	head = bytes.TrimSpace(head)
+	head = bytes.TrimSpace(bytes.TrimPrefix(head, byteOrderMark))
 	if len(head) == 0 {
 		return reply{empty: true, text: "empty answer", limit: maxText}
 	}
