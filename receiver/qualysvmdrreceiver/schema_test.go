@@ -219,6 +219,18 @@ func TestReadmeHasTheOptionsOfConfig(t *testing.T) {
 	}
 }
 
+func TestReadmeDescribesTheRecordsOfEachDataset(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	_, records, found := strings.Cut(string(text), "\n## Records\n")
+	require.True(t, found)
+	rows := regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| [^|]+ \\| (`[A-Za-z]+`) \\|").FindAllStringSubmatch(string(text), -1)
+	require.Len(t, rows, 4, "datasets")
+	for _, row := range rows {
+		assert.Contains(t, records, " "+row[2]+" |", "%s is missing in the table", row[1])
+	}
+}
+
 func TestReadmeHasThePlatforms(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	require.NoError(t, err)
