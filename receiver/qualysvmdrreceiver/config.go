@@ -6,6 +6,7 @@ package qualysvmdrreceiver
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"regexp"
@@ -344,7 +345,7 @@ func (c *VulnerabilitiesConfig) Validate() error {
 	for _, s := range c.Status {
 		v.check(slices.Contains(statuses, s), "status", "unknown status %q: it is one of %s", s, strings.Join(statuses, ", "))
 	}
-	v.parameters(c.Parameters)
+	v.parameters(c.Parameters, defaultVulnerabilities().Parameters)
 	return v.joined()
 }
 
@@ -355,7 +356,7 @@ func (c *KnowledgeBaseConfig) Validate() error {
 	v.optionalInterval("full_interval", c.FullInterval)
 	v.version(c.APIVersion)
 	v.pageSize(c.PageSize, maxPageSize)
-	v.parameters(c.Parameters)
+	v.parameters(c.Parameters, nil)
 	return v.joined()
 }
 
@@ -385,7 +386,7 @@ func (c *ActivityLogConfig) Validate() error {
 	v.check(c.Overlap >= 0, "overlap", "must not be negative, is %s", c.Overlap)
 	v.version(c.APIVersion)
 	v.pageSize(c.PageSize, maxPageSize)
-	v.parameters(c.Parameters)
+	v.parameters(c.Parameters, nil)
 	return v.joined()
 }
 
@@ -420,14 +421,22 @@ func (v *violations) version(s string) {
 	v.check(apiVersion.MatchString(s), "api_version", "must be a version such as 5.0, is %q", s)
 }
 
-// parameters refuses what the receiver sets itself, and values that are no parameter's.
-func (v *violations) parameters(parameters map[string]any) {
-	for name, value := range parameters {
-		key := "parameters::" + name
-		if reservedParameter(strings.ToLower(name)) {
+// parameters refuses what the receiver sets itself, values that are no parameter's, and a parameter in two spellings: Qualys'
+// names are in lower case, and so are those of the defaults, which another spelling of the user's replaces.
+func (v *violations) parameters(parameters, defaults map[string]any) {
+	spelled := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(parameters)) { // upper case comes first
+		key, lower := "parameters::"+name, strings.ToLower(name)
+		other, twice := spelled[lower]
+		spelled[lower] = name
+		_, err := parameterText(parameters[name])
+		switch {
+		case reservedParameter(lower):
 			v.add(key, "is set by the receiver itself")
-		} else if _, err := parameterText(value); err != nil {
+		case err != nil:
 			v.add(key, "%v", err)
+		case twice && (name != lower || !isDefault(parameters, defaults, name)):
+			v.add(key, "is given twice, also as %s", other)
 		}
 	}
 }

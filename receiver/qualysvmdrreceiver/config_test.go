@@ -137,6 +137,19 @@ func TestValuesOfParameters(t *testing.T) {
 	}
 }
 
+// Qualys has its parameters in lower case: in another spelling one would be sent beside the default that it is to replace.
+func TestParametersInAnySpelling(t *testing.T) {
+	cfg, err := load(t, account+"vulnerabilities: {parameters: {Show_Tags: 0, SHOW_QDS: \"\", Severities: 5, Host_Metadata: all}}\nknowledge_base: {parameters: {Show_PCI_Reasons: 1}}\n")
+	require.NoError(t, err)
+	settings := cfg.Vulnerabilities.Get().settings()
+	assert.Equal(t, map[string]string{
+		"show_tags": "0", "severities": "5",
+		"show_asset_id": "1", "show_qds_factors": "1", "show_cloud_tags": "1", "show_reopened_info": "1", "host_metadata": "all",
+	}, settings.Parameters)
+	assert.NotContains(t, settings.Defaults, "show_tags")
+	assert.Equal(t, map[string]string{"show_pci_reasons": "1"}, cfg.KnowledgeBase.Get().settings().Parameters)
+}
+
 func TestBrokenConfigurations(t *testing.T) {
 	const datasets = "vulnerabilities:\n"
 	for _, test := range []struct {
@@ -185,6 +198,11 @@ func TestBrokenConfigurations(t *testing.T) {
 		{"time filter", account + "vulnerabilities: {parameters: {detection_updated_since: x}}\n", "vulnerabilities: parameters::detection_updated_since: ", "itself"},
 		{"time filter of scans", account + "vulnerabilities: {parameters: {vm_scan_date_before: x}}\n", "vulnerabilities: parameters::vm_scan_date_before: ", "itself"},
 		{"parameter that is a list", account + "vulnerabilities: {parameters: {qids: [1, 2]}}\n", "vulnerabilities: parameters::qids: ", "string"},
+		{"parameter of the receiver in capitals", account + "vulnerabilities: {parameters: {IDs: 5}}\n", "vulnerabilities: parameters::IDs: ", "itself"},
+		{"time filter in capitals", account + "activity_log: {parameters: {Until_DateTime: x}}\n", "activity_log: parameters::Until_DateTime: ", "itself"},
+		{"parameter in two spellings", account + "vulnerabilities: {parameters: {Severities: 4, severities: 5}}\n", "vulnerabilities: parameters::severities: ", "Severities"},
+		{"parameter in two spellings, both unlike the default", account + "vulnerabilities: {parameters: {Show_Tags: 1, show_tags: 0}}\n", "vulnerabilities: parameters::show_tags: ", "twice"},
+		{"default in two spellings", account + "vulnerabilities: {parameters: {Show_Tags: 0, SHOW_TAGS: 1}}\n", "vulnerabilities: parameters::Show_Tags: ", "SHOW_TAGS"},
 		{"KnowledgeBase interval", account + datasets + "knowledge_base: {refresh_interval: 0s}\n", "knowledge_base: refresh_interval: ", "1s"},
 		{"KnowledgeBase page size", account + datasets + "knowledge_base: {page_size: 0}\n", "knowledge_base: page_size: ", "10000"},
 		{"KnowledgeBase details", account + datasets + "knowledge_base: {parameters: {details: Basic}}\n", "knowledge_base: parameters::details: ", "itself"},

@@ -4,8 +4,10 @@
 package qualysvmdrreceiver
 
 import (
+	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"go.opentelemetry.io/collector/receiver"
 
@@ -56,13 +58,13 @@ func (c *Config) records(settings receiver.Settings) records.Settings {
 }
 
 func (c *VulnerabilitiesConfig) settings() collect.VulnerabilitiesSettings {
+	merged, preset := lowered(c.Parameters), defaultVulnerabilities().Parameters
 	var defaults []string
-	for name, value := range defaultVulnerabilities().Parameters {
-		if reflect.DeepEqual(c.Parameters[name], value) {
+	for _, name := range slices.Sorted(maps.Keys(preset)) {
+		if isDefault(merged, preset, name) {
 			defaults = append(defaults, name)
 		}
 	}
-	slices.Sort(defaults)
 	return collect.VulnerabilitiesSettings{
 		Interval:   c.CollectionInterval,
 		Full:       c.FullInterval,
@@ -117,10 +119,29 @@ func (c *ActivityLogConfig) settings() collect.ActivitySettings {
 // parameters writes the values of parameters as Qualys reads them. Those without a value are left out of requests.
 func parameters(configured map[string]any) map[string]string {
 	written := make(map[string]string, len(configured))
-	for name, value := range configured {
+	for name, value := range lowered(configured) {
 		if text, err := parameterText(value); err == nil && text != "" { // Validate has seen it
 			written[name] = text
 		}
 	}
 	return written
+}
+
+// lowered are parameters by their names in lower case, as Qualys has them. What has another spelling was written by the user, and
+// replaces a default.
+func lowered(configured map[string]any) map[string]any {
+	merged := make(map[string]any, len(configured))
+	for name, value := range configured {
+		lower := strings.ToLower(name)
+		if _, have := merged[lower]; !have || name != lower {
+			merged[lower] = value
+		}
+	}
+	return merged
+}
+
+// isDefault tells whether a parameter is as it is by default.
+func isDefault(parameters, defaults map[string]any, name string) bool {
+	value, preset := defaults[name]
+	return preset && reflect.DeepEqual(parameters[name], value)
 }
