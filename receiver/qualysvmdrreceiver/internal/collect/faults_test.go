@@ -65,6 +65,31 @@ func TestSegmentIsGivenBackOnce(t *testing.T) {
 	}
 }
 
+func TestJobThatWasGivenUpLeavesNoRecordToTheNextPage(t *testing.T) {
+	host := func(id int) *qualys.Segment {
+		detection := "<DETECTION><RESULTS>" + strings.Repeat("x", 200) + "</RESULTS></DETECTION>"
+		return &qualys.Segment{Data: fmt.Appendf(nil, "<HOST><ID>%d</ID><DETECTION_LIST>%s%s</DETECTION_LIST></HOST>", id, detection, detection)}
+	}
+	all := func(*records.Item) verdict { return take }
+	r := newHostReader(1, records.Settings{MaxBytes: 500}) // less than two records
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	givenUp := &job{first: host(1), results: make(chan result, 1)}
+	givenUp.results <- result{} // nobody takes what the job makes any more
+	r.work(ctx, r.workers[0], givenUp, all)
+
+	next := &job{first: host(2), results: make(chan result, 10)}
+	r.work(t.Context(), r.workers[0], next, all)
+	var hosts []uint64
+	for res := range next.results {
+		require.NoError(t, res.err)
+		for _, item := range res.output.Items {
+			hosts = append(hosts, item.Host)
+		}
+	}
+	assert.Equal(t, []uint64{2, 2}, hosts, "the host of the page that was given up is read again")
+}
+
 // strictStorage refuses to work for contexts that have ended, as databases do, and while it is down.
 type strictStorage struct {
 	storage.Client

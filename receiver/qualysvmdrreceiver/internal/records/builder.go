@@ -40,10 +40,15 @@ func newBuilder(settings Settings) builder {
 	return builder{settings: settings, current: Output{Logs: plog.NewLogs()}}
 }
 
-// begin sets what the following records have in common.
+// begin sets what the following records have in common. What was made before and not taken is dropped: who gave up reading
+// in between reads it again.
 func (b *builder) begin(collected time.Time, keep func(*Item) bool) {
 	b.collected = pcommon.NewTimestampFromTime(collected)
 	b.keep = keep
+	b.current = Output{Logs: plog.NewLogs(), Items: b.current.Items[:0]}
+	clear(b.ready)
+	b.ready = b.ready[:0]
+	b.records = plog.LogRecordSlice{}
 	b.open = false
 }
 
