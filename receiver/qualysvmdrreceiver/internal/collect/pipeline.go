@@ -100,6 +100,12 @@ func (p *Pipeline) Deliver(ctx context.Context, logs plog.Logs, report refusals)
 		if ctx.Err() != nil {
 			return fmt.Errorf("delivery given up: %w", ctx.Err())
 		}
+		if rest, ok := remaining(err); ok {
+			pref.RefLogs(rest)
+			rest.MarkReadOnly()
+			pref.UnrefLogs(logs)
+			logs, count = rest, rest.LogRecordCount()
+		}
 		if permanent(err) {
 			if refusing {
 				p.setRefused(-1)
@@ -112,12 +118,6 @@ func (p *Pipeline) Deliver(ctx context.Context, logs plog.Logs, report refusals)
 			refusing = true
 		}
 		report.refused(err)
-		if rest, ok := remaining(err); ok {
-			pref.RefLogs(rest)
-			rest.MarkReadOnly()
-			pref.UnrefLogs(logs)
-			logs, count = rest, rest.LogRecordCount()
-		}
 		if err := sleep(ctx, tries.NextBackOff()); err != nil {
 			return fmt.Errorf("delivery given up: %w", err)
 		}

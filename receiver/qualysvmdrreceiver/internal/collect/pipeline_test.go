@@ -224,6 +224,38 @@ func TestOnlyTheRestIsOfferedAgainWhereTheErrorNamesIt(t *testing.T) {
 	})
 }
 
+func TestOnlyTheRestIsDividedWhereAPermanentErrorNamesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lasting := consumererror.NewPermanent(errors.New("cannot be encoded"))
+		first := true
+		next := newBackend(nil)
+		next.decide = func(_ context.Context, offered plog.Logs) error {
+			if first {
+				first = false
+				rest := plog.NewLogs()
+				offered.ResourceLogs().At(1).CopyTo(rest.ResourceLogs().AppendEmpty())
+				next.mu.Lock()
+				next.accepted = append(next.accepted, "a", "b")
+				next.mu.Unlock()
+				return consumererror.NewLogs(lasting, rest)
+			}
+			if slices.Contains(textsOf(offered), "bad") {
+				return lasting
+			}
+			return nil
+		}
+		p := newTestPipeline(t.Context(), t, next)
+		var dropped []string
+		err := p.Deliver(t.Context(), logsOf("a", "b", "bad", "d"), refusals{
+			refused: noRefusals(t).refused,
+			dropped: func(record plog.LogRecord, _ error) { dropped = append(dropped, label(record)) },
+		})
+		require.NoError(t, err)
+		assert.Equal(t, []string{"a", "b", "d"}, next.texts(), "what was accepted is not offered again")
+		assert.Equal(t, []string{"bad"}, dropped)
+	})
+}
+
 func TestStopDuringRefusalsEndsTheDeliveryAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		next := newBackend(func(context.Context, plog.Logs) error { return errors.New("backend is down") })
