@@ -192,6 +192,13 @@ func (f *fakeQualys) detections(w http.ResponseWriter, form url.Values) {
 	fmt.Fprint(w, "</RESPONSE></HOST_LIST_VM_DETECTION_OUTPUT>")
 }
 
+// cutShort answers a request for detections with what cut leaves of the answer.
+func (f *fakeQualys) cutShort(w http.ResponseWriter, r *request, cut func(answer string) string) {
+	recorder := &cutter{header: w.Header()}
+	f.detections(recorder, r.form)
+	fmt.Fprint(w, cut(recorder.body.String()))
+}
+
 func (f *fakeQualys) knowledgeBase(w http.ResponseWriter, form url.Values) {
 	fmt.Fprintf(w, "<?xml version=\"1.0\"?>\n<KNOWLEDGE_BASE_VULN_LIST_OUTPUT><RESPONSE><DATETIME>%s</DATETIME>", time.Now().UTC().Format(timeFormat))
 	if form.Get("details") == "None" {

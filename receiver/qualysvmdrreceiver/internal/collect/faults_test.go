@@ -182,6 +182,67 @@ func TestHostSetAsideThatOnceSaysNothingIsNotDoubled(t *testing.T) {
 	})
 }
 
+func TestHostThatProvesThatOthersCanBeReadIsNotRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.hosts = detections(9, time.Now().Add(-24*time.Hour)) // hosts 10 to 30
+		fake.broken[20] = true
+		cut := false
+		fake.fault = func(r *request, w http.ResponseWriter) bool {
+			if r.form.Get("id_min") != "21" || cut {
+				return false
+			}
+			cut = true
+			fake.cutShort(w, r, func(answer string) string { return answer[:strings.Index(answer, "</HOST>")+len("</HOST>")] })
+			return true
+		}
+		settings := testVulnerabilities()
+		settings.PageSize = 1
+		v, _, run := newBench(t, fake, next, nil).vulnerabilities(settings, nil)
+		defer run.stop()
+		passTime(10 * time.Minute)
+		want := onceEach(9)
+		delete(want, "detection 6 Active") // the last one of host 20
+		assert.Equal(t, want, next.counts())
+		assert.True(t, cut)
+		assert.Equal(t, 1, v.Aside())
+	})
+}
+
+func TestHostReadInPartWhileOthersWerePassedOverIsNotRepeated(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		t.Run(fmt.Sprintf("restart %t", restart), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fake, next, client := newFake(), newSink(), memoryClient()
+				fake.hosts = detections(9, time.Now().Add(-24*time.Hour)) // hosts 10 to 30
+				fake.broken[20] = true
+				cut := make(chan struct{})
+				fake.fault = func(r *request, w http.ResponseWriter) bool {
+					if r.form.Get("id_min") != "21" || !fake.broken[20] {
+						return false
+					}
+					fake.cutShort(w, r, func(answer string) string { return answer[:strings.LastIndex(answer, "<DETECTION>")] })
+					fake.broken[20] = false
+					close(cut)
+					return true
+				}
+				settings := testVulnerabilities()
+				settings.PageSize = 1
+				_, _, run := newBench(t, fake, next, client).vulnerabilities(settings, nil)
+				if restart {
+					<-cut
+					synctest.Wait()
+					run.stop()
+					_, _, run = newBench(t, fake, next, client).vulnerabilities(settings, nil)
+				}
+				defer run.stop()
+				passTime(10 * time.Minute)
+				assert.Equal(t, onceEach(9), next.counts())
+			})
+		})
+	}
+}
+
 func TestSuppressedRecordsAreHandedOnInParts(t *testing.T) {
 	most := 0
 	b := &batches{maxRecords: 10, maxBytes: 1 << 20, deliver: func(_ context.Context, b *batch) error {

@@ -53,6 +53,11 @@ func (p *pageSize) whole() {
 	p.now = min(p.most, p.now*2)
 }
 
+// passed forgets the answers that were broken by hosts before this one: they were read, or set aside.
+func (p *pageSize) passed(host uint64) {
+	maps.DeleteFunc(p.alone, func(before uint64, _ int) bool { return before < host })
+}
+
 // guilty are the hosts, in order, that have broken their answers so often that they are set aside if others can be read.
 func (p *pageSize) guilty() []uint64 {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(p.alone)), func(host uint64) bool { return p.alone[host] < suspicion })

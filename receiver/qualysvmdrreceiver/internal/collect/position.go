@@ -40,6 +40,9 @@ type collection struct {
 	Pass   int    `json:"pass,omitempty"`
 	// Resume is the position within the pass: the smallest host ID, or the cursor, from which on it was not delivered.
 	Resume uint64 `json:"resume,omitempty"`
+	// PartHost is the last host of which records can be in the part delivered. It lies behind Resume when it was read in
+	// part while hosts before it were passed over.
+	PartHost uint64 `json:"part_host,omitempty"`
 	// Since is the begin of the window of a collection of the activity log, zero: there is none.
 	Since time.Time `json:"since,omitzero"`
 	// Carried is how many entries of the part delivered count the rows at the end of the page before.

@@ -171,7 +171,7 @@ func (v *Vulnerabilities) nextPass(ctx context.Context) {
 	v.mu.Lock()
 	running := v.position.Running
 	running.Pass++
-	running.Resume = 0
+	running.Resume, running.PartHost = 0, 0
 	v.mu.Unlock()
 	v.extra = nil
 	v.store(ctx, change{restart: true})
@@ -353,7 +353,7 @@ func (v *Vulnerabilities) deliver(ctx context.Context, b *batch) error {
 	}
 	running := v.position.Running
 	p := running.Passes[running.Pass]
-	c := change{restart: b.hostDone != 0, part: unfinished(b)}
+	c := change{part: unfinished(b)}
 	for _, items := range [][]records.Item{b.items, b.suppressed} {
 		for i := range items {
 			if v.comesAgain(&items[i], p, running.Start) {
@@ -370,10 +370,18 @@ func (v *Vulnerabilities) deliver(ctx context.Context, b *batch) error {
 	}
 	if b.hostDone != 0 {
 		v.acquit(p, &c)
-		v.mu.Lock()
-		running.Resume = max(running.Resume, b.hostDone+1)
-		v.mu.Unlock()
+		v.resume(b.hostDone + 1)
+		v.pages.passed(running.Resume)
+		c.restart = running.PartHost < running.Resume
 	}
+	v.mu.Lock()
+	if c.restart {
+		running.PartHost = 0
+	}
+	if len(c.part) > 0 {
+		running.PartHost = max(running.PartHost, b.items[len(b.items)-1].Host)
+	}
+	v.mu.Unlock()
 	v.deliveredQIDs(ctx, c, qidsOf(b.items))
 	return nil
 }
@@ -427,7 +435,6 @@ func (v *Vulnerabilities) acquit(p pass, c *change) {
 	}
 	slices.SortFunc(v.position.Aside, func(a, b aside) int { return cmp.Compare(a.Host, b.Host) })
 	v.mu.Unlock()
-	c.restart = true
 	c.coming = append(c.coming, v.delivered.part...)
 	v.log.Error("Hosts are set aside, as their answers cannot be read while others can. They are asked for again in every collection.", zap.Uint64s("hosts", v.passing))
 	v.passing = nil
@@ -437,7 +444,7 @@ func (v *Vulnerabilities) acquit(p pass, c *change) {
 func (v *Vulnerabilities) turnPage(ctx context.Context, p pass, answer *qualys.DetectionPage, query url.Values, until uint64) (more bool, err error) {
 	if len(v.passing) > 0 {
 		// No host follows, but the answer was good.
-		c := change{}
+		c := change{restart: true}
 		v.acquit(p, &c)
 		v.store(ctx, c)
 	}
@@ -472,7 +479,8 @@ func (v *Vulnerabilities) turnPage(ctx context.Context, p pass, answer *qualys.D
 	}
 }
 
-// resume moves the position within the pass. It is stored with the next batch: until then nothing was delivered.
+// resume moves the position within the pass. Behind a page it is stored with the next batch: until then nothing was
+// delivered.
 func (v *Vulnerabilities) resume(from uint64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
