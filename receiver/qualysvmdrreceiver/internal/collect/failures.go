@@ -36,21 +36,27 @@ func (f *failures) reset() {
 	f.ambiguous = 0
 }
 
-// next returns the kind of an error and the time to the next try. Again is false when there is none.
-func (f *failures) next(err error) (kind health.ErrorType, wait time.Duration, again bool) {
+// classOf tells what can be done about an error. One that is not of Qualys can pass.
+func classOf(err error) qualys.Class {
 	var answer *qualys.Error
 	if errors.As(err, &answer) {
-		switch answer.Class {
-		case qualys.Config:
+		return answer.Class
+	}
+	return qualys.Generic
+}
+
+// next returns the kind of an error and the time to the next try. Again is false when there is none.
+func (f *failures) next(err error) (kind health.ErrorType, wait time.Duration, again bool) {
+	switch classOf(err) {
+	case qualys.Config:
+		return health.ThirdPartyConfig, 0, false
+	case qualys.Ambiguous:
+		if f.ambiguous == len(ambiguousWaits) {
 			return health.ThirdPartyConfig, 0, false
-		case qualys.Ambiguous:
-			if f.ambiguous == len(ambiguousWaits) {
-				return health.ThirdPartyConfig, 0, false
-			}
-			wait := ambiguousWaits[f.ambiguous]
-			f.ambiguous++
-			return health.ThirdPartyGeneric, wait, true
 		}
+		wait := ambiguousWaits[f.ambiguous]
+		f.ambiguous++
+		return health.ThirdPartyGeneric, wait, true
 	}
 	f.ambiguous = 0
 	return health.ThirdPartyGeneric, f.backOff.NextBackOff(), true

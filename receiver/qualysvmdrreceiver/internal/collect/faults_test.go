@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -241,6 +242,80 @@ func TestHostReadInPartWhileOthersWerePassedOverIsNotRepeated(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestHostSetAsideThatIsNotAnsweredForHoldsNothingUp(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		tell func(http.ResponseWriter)
+	}{
+		{"errors", func(w http.ResponseWriter) { w.WriteHeader(http.StatusGatewayTimeout) }},
+		{"answers without a head", func(w http.ResponseWriter) { fmt.Fprint(w, "<HOST_LIST_VM_DET") }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fake, next := newFake(), newSink()
+				fake.hosts = detections(9, time.Now().Add(-24*time.Hour))
+				fake.broken[20] = true
+				fake.fault = func(r *request, w http.ResponseWriter) bool {
+					if r.form.Get("ids") != "20" {
+						return false
+					}
+					test.tell(w)
+					return true
+				}
+				b := newBench(t, fake, next, nil)
+				v, _, run := b.vulnerabilities(testVulnerabilities(), nil)
+				defer run.stop()
+				passTime(30 * time.Minute)
+				require.Equal(t, 1, v.Aside())
+				fake.change(func() { fake.hosts[10][0].status, fake.hosts[10][0].updated = "Fixed", time.Now() })
+				passTime(3 * time.Hour)
+				assert.Equal(t, 1, next.counts()["detection 1 Fixed"])
+				assert.Equal(t, health.Collecting, b.health.Snapshot()[VulnerabilitiesDataset])
+				alone := slices.DeleteFunc(fake.asked("detection"), func(r request) bool { return !r.form.Has("ids") })
+				require.Len(t, alone, 3*hostTries, "some times in each collection")
+				for i := range alone[1:] {
+					assert.Greater(t, alone[i+1].at.Sub(alone[i].at), testRetry().InitialInterval/2, "with back-off")
+				}
+
+				fake.change(func() { fake.fault, fake.broken = nil, map[uint64]bool{} })
+				passTime(time.Hour)
+				assert.Equal(t, 1, next.counts()["detection 6 Active"], "the host is still set aside, and asked for again")
+				assert.Zero(t, v.Aside())
+			})
+		})
+	}
+}
+
+func TestOutageWhileHostsSetAsideAreAskedForLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.hosts = detections(12, time.Now().Add(-24*time.Hour)) // hosts 10 to 40
+		fake.broken[20], fake.broken[30] = true, true
+		down := false
+		fake.fault = func(r *request, w http.ResponseWriter) bool {
+			down = down || r.form.Get("ids") == "20"
+			if down {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+			return down
+		}
+		b := newBench(t, fake, next, nil)
+		v, _, run := b.vulnerabilities(testVulnerabilities(), nil)
+		defer run.stop()
+		passTime(90 * time.Minute)
+		require.Equal(t, 2, v.Aside())
+		assert.True(t, down)
+		asked := len(fake.asked("detection"))
+		passTime(3 * time.Hour)
+		assert.Equal(t, health.Error, b.health.Snapshot()[VulnerabilitiesDataset], "an ordinary page is asked for until it comes")
+		assert.Greater(t, len(fake.asked("detection")), asked+100)
+		fake.change(func() { fake.fault, fake.broken = nil, map[uint64]bool{} })
+		passTime(time.Hour)
+		assert.Equal(t, onceEach(12), next.counts())
+		assert.Zero(t, v.Aside())
+	})
 }
 
 func TestSuppressedRecordsAreHandedOnInParts(t *testing.T) {

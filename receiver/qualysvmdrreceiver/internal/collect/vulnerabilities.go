@@ -27,6 +27,10 @@ import (
 // maxWorkers is how many goroutines make records of one page at most: more than a few wait for the network.
 const maxWorkers = 4
 
+// hostTries is how often a host that was set aside is asked for in one collection if there are only errors instead of an
+// answer. Then it waits for the next collection: it must not hold up what can be read.
+const hostTries = 3
+
 // VulnerabilitiesSettings are what is asked for in the dataset vulnerabilities.
 type VulnerabilitiesSettings struct {
 	// Interval is the time from start to start, Full that between full collections (0: never).
@@ -198,10 +202,13 @@ func (v *Vulnerabilities) page(ctx context.Context, p pass) (more bool, err erro
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
 	query, until := v.query(p)
-	answer, err := v.Client.Detections(reading, v.settings.Version, query)
+	answer, err := v.ask(reading, p, query)
 	if err != nil {
-		if v.removeRefused(err, query) {
+		switch {
+		case v.removeRefused(err, query):
 			return true, nil
+		case p.Host != 0:
+			return false, v.unanswered(ctx, p.Host, err)
 		}
 		v.pages.timedOut(err)
 		return false, err
@@ -225,6 +232,34 @@ func (v *Vulnerabilities) page(ctx context.Context, p pass) (more bool, err erro
 	v.pages.whole()
 	v.readWhole()
 	return v.turnPage(ctx, p, answer, query, until)
+}
+
+// ask sends the request for a page; for a host that was set aside some more times if no answer comes.
+func (v *Vulnerabilities) ask(ctx context.Context, p pass, query url.Values) (*qualys.DetectionPage, error) {
+	waits := newBackOff(v.Retry)
+	for try := 1; ; try++ {
+		answer, err := v.Client.Detections(ctx, v.settings.Version, query)
+		if err == nil || p.Host == 0 || try == hostTries || ctx.Err() != nil || classOf(err) != qualys.Generic {
+			return answer, err
+		}
+		v.progress.retries.Add(1)
+		if err := sleep(ctx, waits.NextBackOff()); err != nil {
+			return nil, err
+		}
+		if err := v.Pipeline.Ready(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// unanswered judges an error in place of the answer for a host that was set aside, and returns it if the collection
+// cannot go on.
+func (v *Vulnerabilities) unanswered(ctx context.Context, host uint64, err error) error {
+	if ctx.Err() != nil || classOf(err) != qualys.Generic {
+		return err
+	}
+	v.log.Warn("A host that was set aside is not answered for. It is asked for again in the next collection.", zap.Uint64("host", host), zap.Error(err))
+	return nil
 }
 
 // query makes the parameters of the next request. Until is the host set aside before which it ends, 0: none.
