@@ -188,6 +188,7 @@ func (k *KnowledgeBase) collect(ctx context.Context) error {
 			continue
 		}
 		if err := k.page(ctx, asked); err != nil {
+			k.flushing.Store(true) // what the page has left to fetch may not fill one, and is tried again all the same
 			return fmt.Errorf("KnowledgeBase entries: %w", err)
 		}
 	}
@@ -251,6 +252,9 @@ func (k *KnowledgeBase) refresh(ctx context.Context, now time.Time) error {
 	k.position.Since, k.position.Refreshed = server.UTC(), now
 	k.flushing.Store(true)
 	k.store(ctx, turned)
+	if _, toFetch, _ := k.qids.count(); toFetch == 0 {
+		k.health.Reach(health.Collecting) // there is no page that could tell
+	}
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
 )
@@ -246,5 +247,67 @@ func TestEntriesThatARefreshNamesOftenCountOnce(t *testing.T) {
 		require.Len(t, refreshed, 1)
 		assert.EqualValues(t, 4, refreshed[0].ContextMap()["changed"])
 		assert.Len(t, entries(next.counts()), 4)
+	})
+}
+
+func TestRefreshThatWorksAgainLeavesError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.hosts = detections(20, time.Now().Add(-24*time.Hour))
+		for qid := 1000; qid < 1004; qid++ {
+			fake.entries[qid] = time.Now().Add(-48 * time.Hour)
+		}
+		up := time.Now().Add(25 * time.Hour)
+		fake.fault = func(r *request, w http.ResponseWriter) bool {
+			if r.form.Get("details") != "None" || time.Now().After(up) {
+				return false
+			}
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		}
+		b := newBench(t, fake, next, nil)
+		_, _, run := b.vulnerabilities(testVulnerabilities(), testKnowledgeBase())
+		defer run.stop()
+		passTime(24*time.Hour + 30*time.Minute)
+		assert.Equal(t, health.Error, b.health.Snapshot()[KnowledgeBaseDataset])
+		passTime(time.Hour)
+		assert.Equal(t, health.Collecting, b.health.Snapshot()[KnowledgeBaseDataset], "though no entry has changed")
+	})
+}
+
+func TestRestOfABrokenPageDoesNotWaitForTheDetections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.hosts = detections(20, time.Now().Add(-24*time.Hour))
+		for qid := 1000; qid < 1004; qid++ {
+			fake.entries[qid] = time.Now().Add(-48 * time.Hour)
+		}
+		cut, detectionsGoOn := false, make(chan struct{})
+		fake.fault = func(r *request, w http.ResponseWriter) bool {
+			switch {
+			case r.form.Get("id_min") != "":
+				fake.mu.Unlock()
+				defer fake.mu.Lock()
+				<-detectionsGoOn
+			case strings.Contains(r.path, "knowledge_base") && !cut:
+				cut = true
+				recorder := &cutter{header: w.Header()}
+				fake.knowledgeBase(recorder, r.form)
+				answer := recorder.body.String()
+				fmt.Fprint(w, answer[:strings.LastIndex(answer, "<VULN>")])
+				return true
+			}
+			return false
+		}
+		b := newBench(t, fake, next, nil)
+		_, k, run := b.vulnerabilities(testVulnerabilities(), testKnowledgeBase())
+		defer run.stop()
+		defer close(detectionsGoOn)
+		passTime(30 * time.Second)
+		require.True(t, cut)
+		assert.Empty(t, b.logs.FilterMessage("Collection finished.").FilterField(zap.String("dataset", VulnerabilitiesDataset)).All())
+		_, toFetch, _ := k.Entries()
+		assert.Zero(t, toFetch)
+		assert.Equal(t, health.Collecting, b.health.Snapshot()[KnowledgeBaseDataset])
 	})
 }
