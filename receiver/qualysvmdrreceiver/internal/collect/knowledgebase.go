@@ -219,7 +219,8 @@ func (k *KnowledgeBase) refresh(ctx context.Context, now time.Time) error {
 	}
 	since := k.position.Since
 	if since.IsZero() {
-		since = now
+		// The start of the first collection was not stored before a restart. Nothing had been delivered by this time.
+		since = k.position.Refreshed
 	}
 	if err := k.Pipeline.Ready(ctx); err != nil {
 		return err

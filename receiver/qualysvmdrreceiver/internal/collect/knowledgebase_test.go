@@ -311,3 +311,31 @@ func TestRestOfABrokenPageDoesNotWaitForTheDetections(t *testing.T) {
 		assert.Equal(t, health.Collecting, b.health.Snapshot()[KnowledgeBaseDataset])
 	})
 }
+
+func TestFirstRefreshAfterARestartInTheFirstCollectionMissesNoChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next, client := newFake(), newSink(), memoryClient()
+		fake.hosts = detections(20, time.Now().Add(-24*time.Hour))
+		for qid := 1000; qid < 1004; qid++ {
+			fake.entries[qid] = time.Now().Add(-48 * time.Hour)
+		}
+		down := true
+		fake.fault = func(r *request, w http.ResponseWriter) bool {
+			if down && (strings.Contains(r.path, "knowledge_base") || r.form.Get("id_min") == "50") {
+				w.WriteHeader(http.StatusBadGateway)
+				return true
+			}
+			return false
+		}
+		_, _, run := newBench(t, fake, next, client).vulnerabilities(testVulnerabilities(), testKnowledgeBase())
+		passTime(3 * time.Hour)
+		run.stop()
+		fake.change(func() { down = false })
+		_, _, run = newBench(t, fake, next, client).vulnerabilities(testVulnerabilities(), testKnowledgeBase())
+		defer run.stop()
+		passTime(time.Hour)
+		fake.change(func() { fake.entries[1001] = time.Now() })
+		passTime(24 * time.Hour)
+		assert.Equal(t, map[string]int{"entry 1000": 1, "entry 1001": 2, "entry 1002": 1, "entry 1003": 1}, entries(next.counts()))
+	})
+}
