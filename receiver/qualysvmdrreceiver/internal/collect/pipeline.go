@@ -157,6 +157,10 @@ func (p *Pipeline) divide(ctx context.Context, logs plog.Logs, count int, report
 	if err := p.Deliver(ctx, part(logs, 0, count/2), report); err != nil {
 		return err
 	}
+	if ctx.Err() != nil {
+		// Each half would have a grace of its own.
+		return fmt.Errorf("delivery given up: %w", ctx.Err())
+	}
 	return p.Deliver(ctx, part(logs, count/2, count), report)
 }
 

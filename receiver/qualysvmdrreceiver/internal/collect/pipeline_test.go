@@ -299,6 +299,31 @@ func TestDeliveryInFlightMayEndAfterTheStop(t *testing.T) {
 	}
 }
 
+func TestStopWhileABatchIsDividedHasOneGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		texts := slices.Repeat([]string{"good"}, 100)
+		texts[0] = "bad"
+		next := newBackend(func(ctx context.Context, offered plog.Logs) error {
+			if err := sleep(ctx, 4*time.Second); err != nil {
+				return err
+			}
+			if slices.Contains(textsOf(offered), "bad") {
+				return consumererror.NewPermanent(errors.New("cannot be encoded"))
+			}
+			return nil
+		})
+		p := newTestPipeline(t.Context(), t, next)
+		ctx, stop := context.WithCancel(t.Context())
+		var stopped time.Time
+		err := p.Deliver(ctx, logsOf(texts...), refusals{refused: noRefusals(t).refused, dropped: func(plog.LogRecord, error) {
+			stopped = time.Now()
+			stop()
+		}})
+		require.ErrorIs(t, err, context.Canceled)
+		assert.LessOrEqual(t, time.Since(stopped), deliveryGrace)
+	})
+}
+
 func TestAbortEndsADeliveryInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		next := newBackend(func(ctx context.Context, _ plog.Logs) error { return sleep(ctx, time.Hour) })
