@@ -244,6 +244,28 @@ func TestHostReadInPartWhileOthersWerePassedOverIsNotRepeated(t *testing.T) {
 	}
 }
 
+func TestWhatIsKeptOfAHostSetAsideDoesNotGrowWithItsChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.hosts = detections(9, time.Now().Add(-24*time.Hour))
+		fake.broken[20] = true // its last detection cannot be read, the other two can
+		v, _, run := newBench(t, fake, next, nil).vulnerabilities(testVulnerabilities(), nil)
+		defer run.stop()
+		passTime(30 * time.Minute)
+		const changes = 20
+		for i := range changes {
+			fake.change(func() { fake.hosts[20][0].results = []string{"new", "r"}[i%2] })
+			passTime(time.Hour)
+		}
+		assert.Equal(t, 1+changes, next.counts()["detection 4 Active"], "also when it becomes what it was before")
+		assert.Equal(t, 1, next.counts()["detection 5 Active"])
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		require.Len(t, v.position.Aside, 1)
+		assert.Len(t, decodeSeen(v.position.Aside[0].Delivered), 2)
+	})
+}
+
 func TestHostSetAsideThatIsNotAnsweredForHoldsNothingUp(t *testing.T) {
 	for _, test := range []struct {
 		name string

@@ -56,6 +56,13 @@ func (s seenSet) identities() map[uint64]bool {
 	return all
 }
 
+// renewed returns what was delivered, without what is superseded: of each identity of fresh only what fresh says.
+func renewed(old, fresh []seen) seenSet {
+	superseded := seenSet(fresh).identities()
+	kept := slices.DeleteFunc(old, func(one seen) bool { return superseded[one.identity] })
+	return newSeenSet(append(kept, fresh...))
+}
+
 // encodeSeen writes entries as they are stored.
 func encodeSeen(entries []seen) []byte {
 	out := make([]byte, 0, len(entries)*seenSize)

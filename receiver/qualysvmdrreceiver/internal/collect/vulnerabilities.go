@@ -61,9 +61,10 @@ type Vulnerabilities struct {
 	knowledgeBase *KnowledgeBase
 
 	pages   pageSize
-	passing []uint64        // the hosts that the last request passed over, to see whether others can be read
-	removed map[string]bool // parameters that the server refused and the receiver does not insist on
-	extra   url.Values      // what the URL of the last next page added to the parameters
+	passing []uint64          // the hosts that the last request passed over, to see whether others can be read
+	parts   map[uint64][]seen // of the part delivered, what is known to be of which host
+	removed map[string]bool   // parameters that the server refused and the receiver does not insist on
+	extra   url.Values        // what the URL of the last next page added to the parameters
 }
 
 // NewVulnerabilities returns the dataset vulnerabilities. QIDs of what it delivers go to knowledgeBase, if not nil.
@@ -76,6 +77,7 @@ func NewVulnerabilities(shared Settings, settings VulnerabilitiesSettings, state
 		reader:        newHostReader(min(runtime.GOMAXPROCS(0), maxWorkers), shared.Records),
 		knowledgeBase: knowledgeBase,
 		pages:         newPageSize(settings.PageSize),
+		parts:         map[uint64][]seen{},
 		removed:       map[string]bool{},
 	}
 	if knowledgeBase != nil {
@@ -178,6 +180,7 @@ func (v *Vulnerabilities) nextPass(ctx context.Context) {
 	running.Resume, running.PartHost = 0, 0
 	v.mu.Unlock()
 	v.extra = nil
+	clear(v.parts)
 	v.store(ctx, change{restart: true})
 }
 
@@ -397,10 +400,11 @@ func (v *Vulnerabilities) deliver(ctx context.Context, b *batch) error {
 		}
 	}
 	if a := v.asideHost(p.Host); a != nil {
+		// All of it comes again: comesAgain says so of what a host pass brings. What does not come this time is kept, as the
+		// answer may only have broken before it.
+		delivered := encodeSeen(renewed(decodeSeen(a.Delivered), c.coming))
 		v.mu.Lock()
-		for i := range b.items {
-			a.Delivered = append(a.Delivered, encodeSeen([]seen{seenOf(&b.items[i])})...)
-		}
+		a.Delivered = delivered
 		v.mu.Unlock()
 	}
 	if b.hostDone != 0 {
@@ -412,9 +416,12 @@ func (v *Vulnerabilities) deliver(ctx context.Context, b *batch) error {
 	v.mu.Lock()
 	if c.restart {
 		running.PartHost = 0
+		clear(v.parts)
 	}
 	if len(c.part) > 0 {
-		running.PartHost = max(running.PartHost, b.items[len(b.items)-1].Host)
+		host := b.items[len(b.items)-1].Host
+		running.PartHost = max(running.PartHost, host)
+		v.parts[host] = append(v.parts[host], c.part...)
 	}
 	v.mu.Unlock()
 	v.deliveredQIDs(ctx, c, qidsOf(b.items))
@@ -465,14 +472,25 @@ func (v *Vulnerabilities) acquit(p pass, c *change) {
 				a.widen(other)
 			}
 		}
-		a.Delivered = encodeSeen(v.delivered.part)
+		a.Delivered = encodeSeen(v.partOf(host))
 		v.position.Aside = append(v.position.Aside, a)
 	}
 	slices.SortFunc(v.position.Aside, func(a, b aside) int { return cmp.Compare(a.Host, b.Host) })
 	v.mu.Unlock()
-	c.coming = append(c.coming, v.delivered.part...)
+	c.coming = append(c.coming, v.partOf(v.passing...)...)
 	v.log.Error("Hosts are set aside, as their answers cannot be read while others can. They are asked for again in every collection.", zap.Uint64s("hosts", v.passing))
 	v.passing = nil
+}
+
+// partOf is the part delivered, without what is known to be of other hosts.
+func (v *Vulnerabilities) partOf(hosts ...uint64) []seen {
+	var others []seen
+	for host, part := range v.parts {
+		if !slices.Contains(hosts, host) {
+			others = append(others, part...)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(v.delivered.part), newSeenSet(others).contains)
 }
 
 // turnPage goes on behind a page that was read whole. More tells whether the pass has further pages.

@@ -44,7 +44,8 @@ type aside struct {
 	Status []string  `json:"status"`
 	Filter string    `json:"filter,omitempty"`
 	Since  time.Time `json:"since,omitzero"`
-	// Delivered are the records of the host that were delivered since it was set aside, as encodeSeen writes them.
+	// Delivered are the records of the host that were delivered before and since it was set aside, each as it was last, as
+	// encodeSeen writes them.
 	Delivered []byte `json:"delivered,omitempty"`
 }
 
