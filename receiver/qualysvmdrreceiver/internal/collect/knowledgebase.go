@@ -53,6 +53,8 @@ type KnowledgeBase struct {
 	began    atomic.Int64
 	position knowledgeBasePosition
 	pages    pageSize
+	// failed tells that the last try has failed.
+	failed bool
 	// unfiltered is whether the server refuses the filter of a refresh.
 	unfiltered bool
 }
@@ -139,7 +141,7 @@ func (k *KnowledgeBase) load(ctx context.Context) error {
 
 // next implements work.
 func (k *KnowledgeBase) next() time.Time {
-	if k.ready() {
+	if k.failed || k.ready() {
 		return time.Time{}
 	}
 	next := due(k.position.Refreshed, k.settings.Refresh)
@@ -163,6 +165,19 @@ func (k *KnowledgeBase) ready() bool {
 
 // collect implements work.
 func (k *KnowledgeBase) collect(ctx context.Context) error {
+	err := k.fetch(ctx)
+	switch {
+	case err != nil:
+		k.flushing.Store(true) // what is left to fetch may not fill a page, and is tried again all the same
+	case k.failed:
+		k.health.Reach(health.Collecting) // there may have been nothing left to fetch that could tell
+	}
+	k.failed = err != nil
+	return err
+}
+
+// fetch does what is to be done now: a refresh, and the entries that wait.
+func (k *KnowledgeBase) fetch(ctx context.Context) error {
 	window := "entries of detected QIDs"
 	defer k.progress.report(ctx)()
 	now := time.Now()
@@ -188,7 +203,6 @@ func (k *KnowledgeBase) collect(ctx context.Context) error {
 			continue
 		}
 		if err := k.page(ctx, asked); err != nil {
-			k.flushing.Store(true) // what the page has left to fetch may not fill one, and is tried again all the same
 			return fmt.Errorf("KnowledgeBase entries: %w", err)
 		}
 	}
@@ -253,9 +267,6 @@ func (k *KnowledgeBase) refresh(ctx context.Context, now time.Time) error {
 	k.position.Since, k.position.Refreshed = server.UTC(), now
 	k.flushing.Store(true)
 	k.store(ctx, turned)
-	if _, toFetch, _ := k.qids.count(); toFetch == 0 {
-		k.health.Reach(health.Collecting) // there is no page that could tell
-	}
 	return nil
 }
 

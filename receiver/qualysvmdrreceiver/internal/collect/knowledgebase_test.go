@@ -312,6 +312,32 @@ func TestRestOfABrokenPageDoesNotWaitForTheDetections(t *testing.T) {
 	})
 }
 
+func TestPageCutBehindItsLastEntryLeavesError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.hosts = detections(20, time.Now().Add(-24*time.Hour))
+		for qid := 1000; qid < 1004; qid++ {
+			fake.entries[qid] = time.Now().Add(-48 * time.Hour)
+		}
+		fake.fault = func(r *request, w http.ResponseWriter) bool {
+			if r.form.Get("ids") != "1003" {
+				return false
+			}
+			recorder := &cutter{header: w.Header()}
+			fake.knowledgeBase(recorder, r.form)
+			answer := recorder.body.String()
+			fmt.Fprint(w, answer[:strings.LastIndex(answer, "</VULN>")+len("</VULN>")])
+			return true
+		}
+		b := newBench(t, fake, next, nil)
+		_, _, run := b.vulnerabilities(testVulnerabilities(), testKnowledgeBase())
+		defer run.stop()
+		passTime(10 * time.Minute)
+		assert.Equal(t, map[string]int{"entry 1000": 1, "entry 1001": 1, "entry 1002": 1, "entry 1003": 1}, entries(next.counts()))
+		assert.Equal(t, health.Collecting, b.health.Snapshot()[KnowledgeBaseDataset], "nothing is left to be tried again")
+	})
+}
+
 func TestFirstRefreshAfterARestartInTheFirstCollectionMissesNoChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake, next, client := newFake(), newSink(), memoryClient()
