@@ -81,7 +81,6 @@ func (a *Activity) collect(ctx context.Context) error {
 		window = "since " + since.Format(timeFormat)
 	}
 	a.progress.begin(window)
-	defer a.progress.report(ctx)()
 	for more := true; more; {
 		var err error
 		if more, err = a.page(ctx); err != nil {

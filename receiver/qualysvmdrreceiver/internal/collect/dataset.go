@@ -66,6 +66,7 @@ func (d *dataset) run(ctx context.Context, w work) {
 	if !d.loaded(ctx, w) {
 		return
 	}
+	defer d.progress.end()
 	d.health.Reach(health.Initialized)
 	first := time.Now().Add(d.InitialDelay)
 	failures := newFailures(d.Retry)

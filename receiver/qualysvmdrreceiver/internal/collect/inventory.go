@@ -86,7 +86,6 @@ func (n *Inventory) collect(ctx context.Context) error {
 		window = "updated since " + n.since().Format(timeFormat)
 	}
 	n.progress.begin(window)
-	defer n.progress.report(ctx)()
 	for more := true; more; {
 		var err error
 		if more, err = n.page(ctx); err != nil {

@@ -179,7 +179,6 @@ func (k *KnowledgeBase) collect(ctx context.Context) error {
 // fetch does what is to be done now: a refresh, and the entries that wait.
 func (k *KnowledgeBase) fetch(ctx context.Context) error {
 	window := "entries of detected QIDs"
-	defer k.progress.report(ctx)()
 	now := time.Now()
 	if k.settings.Full > 0 && !now.Before(due(k.position.Full, k.settings.Full)) {
 		k.position.Full = now
@@ -191,12 +190,8 @@ func (k *KnowledgeBase) fetch(ctx context.Context) error {
 			return fmt.Errorf("KnowledgeBase refresh: %w", err)
 		}
 	}
-	fetched := false
 	for k.ready() {
-		if !fetched {
-			k.progress.begin(window)
-			fetched = true
-		}
+		k.progress.begin(window)
 		asked := k.qids.take(k.pages.now, k.pages.guilty())
 		if len(asked) == 0 {
 			k.passOver(ctx)
@@ -206,7 +201,7 @@ func (k *KnowledgeBase) fetch(ctx context.Context) error {
 			return fmt.Errorf("KnowledgeBase entries: %w", err)
 		}
 	}
-	if fetched {
+	if k.progress.begun() {
 		k.finish(ctx, window)
 	}
 	return nil

@@ -4,7 +4,6 @@
 package collect
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,13 +28,15 @@ type progress struct {
 	// delivered counts batches over all collections.
 	delivered atomic.Int64
 	mu        sync.Mutex
+	// stop ends the progress lines of the collection that has begun.
+	stop func()
 }
 
 func newProgress(log *zap.Logger, waits *Waits, dataset string) *progress {
-	return &progress{log: log, waits: waits, dataset: dataset}
+	return &progress{log: log, waits: waits, dataset: dataset, stop: func() {}}
 }
 
-// begin starts counting a collection, unless it goes on.
+// begin starts counting a collection, unless it goes on, and logging its progress until finish or end.
 func (p *progress) begin(window string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -48,7 +49,18 @@ func (p *progress) begin(window string) {
 		n.Store(0)
 	}
 	p.log.Info("Collection started.", zap.String("window", window))
+	p.stop = p.report()
 }
+
+// begun tells whether a collection has begun and not been finished.
+func (p *progress) begun() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.began.IsZero()
+}
+
+// end ends the progress lines, and waits until none is being written.
+func (p *progress) end() { p.stop() }
 
 // deliver counts an accepted batch.
 func (p *progress) deliver(b *batch) {
@@ -61,9 +73,10 @@ func (p *progress) deliver(b *batch) {
 	}
 }
 
-// report logs the progress every 30 seconds until the function that it returns is called, which waits for it to end.
-func (p *progress) report(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
+// report logs the progress every 30 seconds until the function that it returns is called, which waits for it to end. It
+// goes on while the collection waits for its next try: that is when people look.
+func (p *progress) report() (stop func()) {
+	done := make(chan struct{})
 	var reporting sync.WaitGroup
 	reporting.Go(func() {
 		ticker := time.NewTicker(progressInterval)
@@ -75,19 +88,20 @@ func (p *progress) report(ctx context.Context) (stop func()) {
 				p.log.Info("Collecting.", append(p.fields(),
 					zap.Float64("records_per_second", float64(p.records.Load())/seconds),
 					zap.Float64("received_bytes_per_second", float64(p.received.Load())/seconds))...)
-			case <-ctx.Done():
+			case <-done:
 				return
 			}
 		}
 	})
-	return func() {
-		cancel()
+	return sync.OnceFunc(func() {
+		close(done)
 		reporting.Wait()
-	}
+	})
 }
 
 // finish logs the summary of a completed collection and returns how long it took.
 func (p *progress) finish(window string) time.Duration {
+	p.end()
 	took := p.since()
 	p.log.Info("Collection finished.", append([]zap.Field{zap.String("window", window)}, p.fields()...)...)
 	p.mu.Lock()

@@ -135,7 +135,6 @@ func (v *Vulnerabilities) collect(ctx context.Context) error {
 	running := v.position.Running
 	window := describeAll(running.Passes)
 	v.progress.begin(window)
-	defer v.progress.report(ctx)()
 	for running.Pass < len(running.Passes) {
 		more, err := v.page(ctx, running.Passes[running.Pass])
 		if err != nil {
