@@ -389,6 +389,7 @@ func TestAmbiguousAnswerStopsAfterThreeTriesOverTenMinutes(t *testing.T) {
 		require.Len(t, asked, 3)
 		assert.GreaterOrEqual(t, asked[2].at.Sub(asked[0].at), 10*time.Minute)
 		assert.Greater(t, asked[2].at.Sub(asked[1].at), asked[1].at.Sub(asked[0].at))
+		assert.Len(t, b.logs.FilterMessageSnippet("it is tried again").All(), 2, "not when it has stopped")
 	})
 }
 
