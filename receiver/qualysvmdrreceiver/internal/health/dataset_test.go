@@ -28,6 +28,7 @@ var (
 	errLogin    = errors.New("bad login or password")
 	errNetwork  = errors.New("connection reset")
 	errPipeline = errors.New("the exporter's queue is full")
+	errStorage  = errors.New("the database is locked")
 )
 
 const (

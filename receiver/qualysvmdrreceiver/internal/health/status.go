@@ -62,11 +62,11 @@ func (r *Reporter) report() {
 //
 // The collector allows nothing after a permanent error but Stopping, and nothing comes: datasets that have stopped leave
 // Error only for Stopping, and from then on no status is reported. The first OK waits until every dataset
-// is known to work. After an error one that works is enough: knowledge_base may have nothing to fetch, so nothing to prove
-// itself with, for a day.
+// is known to work. After an error one that is ready to is enough: knowledge_base may have nothing to fetch, so nothing to
+// prove itself with, for a day, and a dataset whose position could be read at last has nothing to ask for before its time.
 func (r *Reporter) aggregate() status {
 	var worst *Dataset
-	stopped, working := 0, 0
+	stopped, ready, working := 0, 0, 0
 	for _, d := range r.datasets {
 		switch {
 		case d.state == Error:
@@ -78,6 +78,9 @@ func (r *Reporter) aggregate() status {
 			}
 		case d.state >= Authenticated:
 			working++
+			ready++
+		case d.state >= Initialized:
+			ready++
 		}
 	}
 	switch {
@@ -85,7 +88,7 @@ func (r *Reporter) aggregate() status {
 		return worst.status(componentstatus.StatusPermanentError)
 	case worst != nil:
 		return worst.status(componentstatus.StatusRecoverableError)
-	case working == len(r.datasets), working > 0 && r.reported.code != componentstatus.StatusNone:
+	case working == len(r.datasets), ready > 0 && r.reported.code != componentstatus.StatusNone:
 		return r.changed.status(componentstatus.StatusOK)
 	default:
 		return r.reported

@@ -92,9 +92,12 @@ func TestStatus(t *testing.T) {
 				"StatusOK vulnerabilities Authenticated",
 			},
 		},
-		"no longer in error is not yet working": {
-			steps: []step{fail(v, ThirdPartyGeneric, errNetwork), reach(v, Initialized)},
-			want:  []string{"StatusRecoverableError vulnerabilities Error ThirdPartyGeneric ThirdPartyGenericError: connection reset"},
+		"an error of the storage has passed before anything was asked for": {
+			steps: []step{reach(v, Started), fail(v, FirstPartyGeneric, errStorage), reach(v, Initialized)},
+			want: []string{
+				"StatusRecoverableError vulnerabilities Error FirstPartyGeneric FirstPartyGenericError: the database is locked",
+				"StatusOK vulnerabilities Initialized",
+			},
 		},
 		"still in error when one of two recovers": {
 			steps: append(
