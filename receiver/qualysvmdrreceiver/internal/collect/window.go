@@ -56,7 +56,7 @@ func (a *aside) widen(p pass) {
 			a.Status = append(slices.Clone(a.Status), s)
 		}
 	}
-	if p.Filter == "" || a.Filter == "" {
+	if p.Filter != a.Filter || a.Filter == "" { // no one filter covers two
 		a.Filter, a.Since = "", time.Time{}
 	} else if p.Since.Before(a.Since) {
 		a.Since = p.Since

@@ -119,4 +119,8 @@ func TestWindowOfAHostSetAsideCoversAllThatItMissed(t *testing.T) {
 	assert.Equal(t, early, a.Since, "a later window must not narrow it")
 	a.widen(pass{Status: []string{"New"}})
 	assert.Equal(t, aside{Host: 1, Status: []string{"New", "Fixed"}}, a)
+
+	a = aside{Host: 1, Status: []string{"New"}, Filter: updatedSince, Since: early}
+	a.widen(pass{Status: []string{"New"}, Filter: processedAfter, Since: early.Add(time.Hour)})
+	assert.Equal(t, aside{Host: 1, Status: []string{"New"}}, a, "what was processed need not have been updated")
 }
