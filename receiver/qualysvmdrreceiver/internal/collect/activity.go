@@ -134,6 +134,7 @@ func (a *Activity) page(ctx context.Context) (more bool, err error) {
 			a.unfiltered = true
 			return true, nil
 		}
+		a.pages.timedOut(err)
 		return false, err
 	}
 	defer answer.Close()
@@ -148,7 +149,7 @@ func (a *Activity) page(ctx context.Context) (more bool, err error) {
 		return false, failed
 	}
 	if err != nil {
-		if ctx.Err() == nil && batches.blocked <= stalled {
+		if ctx.Err() == nil && !a.heldUp(batches) {
 			a.pages.broke(0)
 		}
 		return false, err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -260,6 +261,56 @@ func TestPagesOfTheActivityLogThatBreakBecomeSmaller(t *testing.T) {
 		defer run.stop()
 		passTime(10 * time.Minute)
 		assert.Equal(t, eachRow(0, 8), next.counts())
+	})
+}
+
+func TestPagesOfTheActivityLogThatTakeTooLongBecomeSmaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.log = logRows(8, time.Now())
+		fake.fault = func(r *request, _ http.ResponseWriter) bool {
+			if r.form.Get("truncation_limit") == "4" {
+				fake.mu.Unlock()
+				defer fake.mu.Lock()
+				time.Sleep(2 * time.Minute) // the silence is given up after one
+			}
+			return false
+		}
+		_, run := newBench(t, fake, next, nil).activity(testActivity())
+		defer run.stop()
+		passTime(30 * time.Minute)
+		assert.Equal(t, eachRow(0, 8), next.counts())
+	})
+}
+
+func TestPageOfTheActivityLogThatThePipelineHeldUpDoesNotBecomeSmaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.log = logRows(8, time.Now())
+		offers := 0
+		next.decide = func(context.Context, plog.Logs) error {
+			if offers++; offers%2 == 1 {
+				return errors.New("no room")
+			}
+			return nil
+		}
+		fake.fault = func(r *request, w http.ResponseWriter) bool {
+			if asked := len(fake.requests); asked <= 2 { // the first answer is cut behind two rows, the second behind four
+				recorder := &cutter{header: w.Header()}
+				fake.activityLog(recorder, r.form)
+				w.Header().Set("Content-Length", "10000")
+				fmt.Fprint(w, strings.Join(strings.SplitAfter(recorder.body.String(), "\n")[:1+2*asked], ""))
+				return true
+			}
+			return false
+		}
+		_, run := newBench(t, fake, next, nil).activity(testActivity())
+		defer run.stop()
+		passTime(30 * time.Minute)
+		assert.Equal(t, eachRow(0, 8), next.counts())
+		for _, r := range fake.asked("activity_log") {
+			assert.Equal(t, "4", r.form.Get("truncation_limit"))
+		}
 	})
 }
 
