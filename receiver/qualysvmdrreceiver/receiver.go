@@ -160,10 +160,7 @@ func (r *vmdrReceiver) startDatasets(ctx context.Context, shared collect.Setting
 	metrics := observed{receiver: r.settings.ID.String(), health: r.health, datasets: map[string]dataset{}}
 	var loops []func()
 	if cfg := r.config.KnowledgeBase.Get(); r.config.KnowledgeBase.HasValue() {
-		var err error
-		if metrics.knowledgeBase, err = collect.NewKnowledgeBase(ctx, shared, cfg.settings(), r.health.Dataset(collect.KnowledgeBaseDataset)); err != nil {
-			return err
-		}
+		metrics.knowledgeBase = collect.NewKnowledgeBase(shared, cfg.settings(), r.health.Dataset(collect.KnowledgeBaseDataset))
 		metrics.datasets[collect.KnowledgeBaseDataset] = metrics.knowledgeBase
 	}
 	if cfg := r.config.Vulnerabilities.Get(); r.config.Vulnerabilities.HasValue() {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,11 +95,11 @@ func TestJobThatWasGivenUpLeavesNoRecordToTheNextPage(t *testing.T) {
 // strictStorage refuses to work for contexts that have ended, as databases do, and while it is down.
 type strictStorage struct {
 	storage.Client
-	down bool
+	down atomic.Bool
 }
 
 func (s *strictStorage) Batch(ctx context.Context, ops ...*storage.Operation) error {
-	if s.down {
+	if s.down.Load() {
 		return fmt.Errorf("no connection")
 	}
 	if ctx.Err() != nil {
@@ -120,7 +121,7 @@ func TestPositionOutlivesAStartThatIsCutShort(t *testing.T) {
 
 				b := newBench(t, fake, next, client)
 				ctx, cancel := context.WithCancel(t.Context())
-				client.down = down
+				client.down.Store(down)
 				v := NewVulnerabilities(b.shared, testVulnerabilities(), b.health.Dataset(VulnerabilitiesDataset), nil)
 				var working sync.WaitGroup
 				if !down {
@@ -128,7 +129,7 @@ func TestPositionOutlivesAStartThatIsCutShort(t *testing.T) {
 				}
 				working.Go(func() { v.Run(ctx) })
 				passTime(30 * time.Second)
-				client.down = false
+				client.down.Store(false)
 				cancel()
 				working.Wait()
 
@@ -139,6 +140,37 @@ func TestPositionOutlivesAStartThatIsCutShort(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestStorageThatCannotBeReadAtTheStartIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &strictStorage{Client: memoryClient()}
+		fake, next := newFake(), newSink()
+		fake.hosts = detections(6, time.Now().Add(-24*time.Hour))
+		for qid := 1000; qid < 1004; qid++ {
+			fake.entries[qid] = time.Now().Add(-48 * time.Hour)
+		}
+		want := onceEach(6)
+		for qid := range fake.entries {
+			want[fmt.Sprintf("entry %d", qid)] = 1
+		}
+		for range 2 { // then with something to read
+			client.down.Store(true)
+			b := newBench(t, fake, next, client)
+			_, k, run := b.vulnerabilities(testVulnerabilities(), testKnowledgeBase())
+			passTime(time.Minute)
+			assert.Equal(t, health.Error, b.health.Snapshot()[VulnerabilitiesDataset])
+			assert.Equal(t, health.Error, b.health.Snapshot()[KnowledgeBaseDataset])
+			client.down.Store(false)
+			passTime(2 * time.Hour)
+			assert.NotEqual(t, health.Error, b.health.Snapshot()[VulnerabilitiesDataset])
+			assert.NotEqual(t, health.Error, b.health.Snapshot()[KnowledgeBaseDataset])
+			assert.Equal(t, want, next.counts())
+			delivered, _, _ := k.Entries()
+			assert.Equal(t, 4, delivered)
+			run.stop()
+		}
+	})
 }
 
 func TestHostsSetAsideAreLeftOutInAnyOrder(t *testing.T) {
@@ -484,8 +516,7 @@ func TestClockThatWasSetBackHoldsNothingUp(t *testing.T) {
 	b.shared.InitialDelay = 0
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	k, err := NewKnowledgeBase(ctx, b.shared, KnowledgeBaseSettings{Refresh: 24 * time.Hour, Full: 168 * time.Hour, PageSize: 5, Version: "4.0"}, b.health.Dataset(KnowledgeBaseDataset))
-	require.NoError(t, err)
+	k := NewKnowledgeBase(b.shared, KnowledgeBaseSettings{Refresh: 24 * time.Hour, Full: 168 * time.Hour, PageSize: 5, Version: "4.0"}, b.health.Dataset(KnowledgeBaseDataset))
 	counting := &countingWork{work: k}
 	k.run(ctx, counting)
 	assert.Equal(t, 1, counting.times)

@@ -17,15 +17,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/plog"
-	"go.uber.org/zap"
 
-	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
 )
-
-func memoryStore() *checkpoint.Store { return checkpoint.New(nil) }
-
-func nopLog() *zap.Logger { return zap.NewNop() }
 
 func testInventory() InventorySettings {
 	return InventorySettings{Interval: 24 * time.Hour, Full: 24 * time.Hour, Overlap: time.Hour, PageSize: 4}

@@ -69,21 +69,18 @@ type knowledgeBasePosition struct {
 	Full      time.Time `json:"full"`
 }
 
-// NewKnowledgeBase returns the dataset knowledge_base. It reads which QIDs are known; errors are those of the storage.
-func NewKnowledgeBase(ctx context.Context, shared Settings, settings KnowledgeBaseSettings, state *health.Dataset) (*KnowledgeBase, error) {
+// NewKnowledgeBase returns the dataset knowledge_base.
+func NewKnowledgeBase(shared Settings, settings KnowledgeBaseSettings, state *health.Dataset) *KnowledgeBase {
 	shared.Records.Server = shared.Server.Hostname()
 	k := &KnowledgeBase{
 		dataset:  newDataset(shared, KnowledgeBaseDataset, state),
 		settings: settings,
 		builder:  records.NewKnowledgeBase(shared.Records),
+		qids:     newQIDs(),
 		pages:    newPageSize(settings.PageSize),
 	}
-	var err error
-	if k.qids, err = openQIDs(ctx, shared.Store, k.log); err != nil {
-		return nil, err
-	}
 	k.flushing.Store(true) // what waited before a restart waits no longer
-	return k, nil
+	return k
 }
 
 // Run collects until the context ends, or an error stops the dataset for good.
@@ -115,8 +112,16 @@ func (k *KnowledgeBase) firstCollection(start time.Time) {
 	k.began.CompareAndSwap(0, start.Unix())
 }
 
+// open reads which QIDs are known. Nobody may add to them before. Errors are those of the storage.
+func (k *KnowledgeBase) open(ctx context.Context) error {
+	return k.qids.open(ctx, k.Store, k.log)
+}
+
 // load implements work.
 func (k *KnowledgeBase) load(ctx context.Context) error {
+	if err := k.open(ctx); err != nil {
+		return err
+	}
 	wanted, err := fingerprint(k.Server.Host, k.settings.Parameters)
 	if err != nil {
 		return err

@@ -157,8 +157,7 @@ func TestMissingPermissionStopsTheKnowledgeBaseOnly(t *testing.T) {
 }
 
 func TestManyQIDsCostLittle(t *testing.T) {
-	q, err := openQIDs(t.Context(), memoryStore(), nopLog())
-	require.NoError(t, err)
+	q := newQIDs()
 	many := make([]uint32, 100_000)
 	for i := range many {
 		many[i] = uint32(i + 1)
@@ -212,8 +211,8 @@ func TestEntriesThatWereNotAskedForTakeNoMemory(t *testing.T) {
 		return true
 	}
 	b := newBench(t, fake, next, nil)
-	k, err := NewKnowledgeBase(t.Context(), b.shared, *testKnowledgeBase(), b.health.Dataset(KnowledgeBaseDataset))
-	require.NoError(t, err)
+	k := NewKnowledgeBase(b.shared, *testKnowledgeBase(), b.health.Dataset(KnowledgeBaseDataset))
+	require.NoError(t, k.open(t.Context()))
 	k.qids.add([]uint32{5, 6})
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

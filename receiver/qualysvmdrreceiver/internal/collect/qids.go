@@ -53,19 +53,29 @@ type qids struct {
 
 	journal *checkpoint.Journal
 	written int // entries in the journal
+
+	opening sync.Mutex // its holder reads what is stored
 }
 
-// openQIDs reads what is stored. Where that makes no sense it says so, and entries are delivered once more. Errors are
-// those of the storage.
-func openQIDs(ctx context.Context, store *checkpoint.Store, log *zap.Logger) (*qids, error) {
-	q := &qids{entries: map[uint32]qidEntry{}}
+func newQIDs() *qids { return &qids{entries: map[uint32]qidEntry{}} }
+
+// open reads what is stored, unless that was done before. Where it makes no sense open says so, and entries are delivered
+// once more. Errors are those of the storage.
+func (q *qids) open(ctx context.Context, store *checkpoint.Store, log *zap.Logger) error {
+	q.opening.Lock()
+	defer q.opening.Unlock()
+	if q.journal != nil {
+		return nil
+	}
 	journal, data, err := store.OpenJournal(ctx, KnowledgeBaseDataset+"/qids", qidEntrySize)
 	switch {
 	case senseless(err):
 		log.Error("The delivered QIDs cannot be read: their entries are delivered again when they are next detected.", zap.Error(err))
 	case err != nil:
-		return nil, fmt.Errorf("reading the delivered QIDs: %w", err)
+		return fmt.Errorf("reading the delivered QIDs: %w", err)
 	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.journal = journal
 	for ; len(data) >= qidEntrySize; data = data[qidEntrySize:] {
 		q.set(qidEntry{
@@ -75,7 +85,7 @@ func openQIDs(ctx context.Context, store *checkpoint.Store, log *zap.Logger) (*q
 		})
 		q.written++
 	}
-	return q, nil
+	return nil
 }
 
 // set makes an entry the state of its QID.

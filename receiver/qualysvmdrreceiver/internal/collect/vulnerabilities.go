@@ -114,6 +114,11 @@ func (v *Vulnerabilities) Aside() int {
 
 // load implements work.
 func (v *Vulnerabilities) load(ctx context.Context) error {
+	if v.knowledgeBase != nil {
+		if err := v.knowledgeBase.open(ctx); err != nil {
+			return err
+		}
+	}
 	filtering := map[string]string{}
 	for name, value := range v.settings.Parameters {
 		if !strings.HasPrefix(name, "show_") && name != "host_metadata" {

@@ -47,9 +47,7 @@ func (b *bench) vulnerabilities(settings VulnerabilitiesSettings, knowledgeBase 
 	var working sync.WaitGroup
 	var k *KnowledgeBase
 	if knowledgeBase != nil {
-		var err error
-		k, err = NewKnowledgeBase(ctx, b.shared, *knowledgeBase, b.health.Dataset(KnowledgeBaseDataset))
-		require.NoError(b.t, err)
+		k = NewKnowledgeBase(b.shared, *knowledgeBase, b.health.Dataset(KnowledgeBaseDataset))
 		working.Go(func() { k.Run(ctx) })
 	}
 	v := NewVulnerabilities(b.shared, settings, b.health.Dataset(VulnerabilitiesDataset), k)
