@@ -342,6 +342,39 @@ func TestHostSetAsideThatIsNotAnsweredForHoldsNothingUp(t *testing.T) {
 	}
 }
 
+func TestHostSetAsideThatQualysDoesNotKnowAnyMoreStopsNothing(t *testing.T) {
+	for _, code := range []int{1905, 1922} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fake, next := newFake(), newSink()
+				fake.hosts = detections(9, time.Now().Add(-24*time.Hour))
+				fake.broken[20] = true
+				fake.fault = func(r *request, w http.ResponseWriter) bool {
+					if r.form.Get("ids") != "20" {
+						return false
+					}
+					w.WriteHeader(http.StatusBadRequest)
+					fmt.Fprintf(w, "<SIMPLE_RETURN><RESPONSE><CODE>%d</CODE><TEXT>parameter ids has invalid value: 20</TEXT></RESPONSE></SIMPLE_RETURN>", code)
+					return true
+				}
+				b := newBench(t, fake, next, nil)
+				v, _, run := b.vulnerabilities(testVulnerabilities(), nil)
+				defer run.stop()
+				passTime(30 * time.Minute)
+				require.Equal(t, 1, v.Aside())
+				fake.change(func() { delete(fake.hosts, 20) }) // purged
+				passTime(time.Hour)
+				assert.Zero(t, v.Aside())
+				assert.Len(t, b.logs.FilterMessageSnippet("is given up").All(), 1)
+				fake.change(func() { fake.hosts[10][0].status, fake.hosts[10][0].updated = "Fixed", time.Now() })
+				passTime(2 * time.Hour)
+				assert.Equal(t, 1, next.counts()["detection 1 Fixed"])
+				assert.Equal(t, health.Collecting, b.health.Snapshot()[VulnerabilitiesDataset])
+			})
+		})
+	}
+}
+
 func TestOutageWhileHostsSetAsideAreAskedForLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake, next := newFake(), newSink()

@@ -262,11 +262,20 @@ func (v *Vulnerabilities) ask(ctx context.Context, p pass, query url.Values) (*q
 // unanswered judges an error in place of the answer for a host that was set aside, and returns it if the collection
 // cannot go on.
 func (v *Vulnerabilities) unanswered(ctx context.Context, host uint64, err error) error {
-	if ctx.Err() != nil || classOf(err) != qualys.Generic {
+	var answer *qualys.Error
+	switch {
+	case ctx.Err() != nil:
+		return err
+	case errors.As(err, &answer) && answer.Class == qualys.Config && answer.Parameter == "ids":
+		v.log.Warn("A host that was set aside is given up, as Qualys does not take its ID any more.", zap.Uint64("host", host), zap.Error(err))
+		v.forget(ctx, host)
+		return nil
+	case classOf(err) == qualys.Generic:
+		v.log.Warn("A host that was set aside is not answered for. It is asked for again in the next collection.", zap.Uint64("host", host), zap.Error(err))
+		return nil
+	default:
 		return err
 	}
-	v.log.Warn("A host that was set aside is not answered for. It is asked for again in the next collection.", zap.Uint64("host", host), zap.Error(err))
-	return nil
 }
 
 // query makes the parameters of the next request. Until is the host set aside before which it ends, 0: none.
@@ -512,7 +521,8 @@ func (v *Vulnerabilities) turnPage(ctx context.Context, p pass, answer *qualys.D
 	}
 	switch {
 	case p.Host != 0:
-		v.readAgain(ctx, p.Host)
+		v.log.Info("A host that was set aside could be read.", zap.Uint64("host", p.Host))
+		v.forget(ctx, p.Host)
 		return false, nil
 	case more:
 		from, err := strconv.ParseUint(next.Get("id_min"), 10, 64)
@@ -554,12 +564,11 @@ func (v *Vulnerabilities) asideHost(host uint64) *aside {
 	return nil
 }
 
-// readAgain ends the setting aside of a host that was read whole.
-func (v *Vulnerabilities) readAgain(ctx context.Context, host uint64) {
+// forget ends the setting aside of a host.
+func (v *Vulnerabilities) forget(ctx context.Context, host uint64) {
 	v.mu.Lock()
 	v.position.Aside = slices.DeleteFunc(v.position.Aside, func(a aside) bool { return a.Host == host })
 	v.mu.Unlock()
-	v.log.Info("A host that was set aside could be read.", zap.Uint64("host", host))
 	v.store(ctx, change{})
 }
 
