@@ -90,8 +90,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	complete := true
+	refusals := preflight.Refusals{}
 	for _, r := range receivers {
-		findings, err := preflight.Run(ctx, r.config, o.timeout)
+		findings, err := preflight.Run(ctx, r.config, o.timeout, refusals)
 		for _, f := range findings {
 			complete = complete && f.Err == nil
 			fmt.Fprintf(out, "%s %s\n", r.name, f)

@@ -56,6 +56,30 @@ receivers:
 	assert.Len(t, sim.Requests(), 3)
 }
 
+// Receivers that share an account would lock it, each with one more bad login.
+func TestRefusedLoginIsSentOnceForAllReceivers(t *testing.T) {
+	sim, url := simulated(t, qualyssim.Options{})
+	t.Setenv("QUALYS_PASSWORD", "wrong-s3cret")
+	t.Setenv("QUALYS_TEST_URL", url)
+	file := filepath.Join(t.TempDir(), "collector.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(`
+receivers:
+  qualysvmdr/linux: &receiver
+    server: {endpoint: "${env:QUALYS_TEST_URL}"}
+    username: ${env:QUALYS_USERNAME}
+    password: ${env:QUALYS_PASSWORD}
+    vulnerabilities:
+      parameters: {os_pattern: Linux}
+  qualysvmdr/windows:
+    <<: *receiver
+    activity_log:
+`), 0o600))
+	var out strings.Builder
+	require.ErrorIs(t, run(t.Context(), []string{"--config", file}, &out), errMissing)
+	assert.Equal(t, 3, strings.Count(out.String(), ": login: "), out.String())
+	assert.Len(t, sim.Requests(), 1)
+}
+
 func TestCheckByFlags(t *testing.T) {
 	_, url := simulated(t, qualyssim.Options{})
 	var out strings.Builder

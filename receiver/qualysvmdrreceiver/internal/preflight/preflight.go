@@ -4,8 +4,9 @@
 // Package preflight finds out, with one cheap request for each configured dataset, whether login, permission and module are
 // there. It is for people who set up a receiver; the receiver itself sends no extra request.
 //
-// A login that was refused is not tried again for another dataset of the same host, and limits are not waited for. Where an
-// authenticator (auth:) logs in, nothing can be found out: it is an extension, which runs in a collector only.
+// A login that was refused is not tried again for another dataset of the same host, nor for another receiver, and limits are
+// not waited for. Where an authenticator (auth:) logs in, nothing can be found out: it is an extension, which runs in a
+// collector only.
 package preflight
 
 import (
@@ -57,13 +58,16 @@ type check struct {
 // errAuthenticator is why nothing can be said about a dataset.
 var errAuthenticator = errors.New("an authenticator logs in, which runs in a collector only")
 
-// Run sends one request for each dataset that cfg has, one after the other. Each may take as long as timeout.
-func Run(ctx context.Context, cfg *qualysvmdrreceiver.Config, timeout time.Duration) ([]Finding, error) {
+// Run sends one request for each dataset that cfg has, one after the other. Each may take as long as timeout. Logins in
+// refusals are not sent; those that are refused are added to them.
+func Run(ctx context.Context, cfg *qualysvmdrreceiver.Config, timeout time.Duration, refusals Refusals) ([]Finding, error) {
 	limit := &limits{}
 	client, err := newClient(ctx, cfg, limit)
 	if err != nil {
 		return nil, err
 	}
+	refusals.recall(cfg, client)
+	defer refusals.remember(cfg, client)
 	var findings []Finding
 	for _, c := range checks(cfg) {
 		f := Finding{Dataset: c.dataset, Err: errAuthenticator}

@@ -69,7 +69,7 @@ func texts(findings []Finding) []string {
 
 func TestOneRequestForEachDataset(t *testing.T) {
 	sim, cfg := simulated(t, qualyssim.Options{Hosts: 1000, Assets: 1000}, all)
-	findings, err := Run(t.Context(), cfg, time.Minute)
+	findings, err := Run(t.Context(), cfg, time.Minute, Refusals{})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"vulnerabilities: ok", "knowledge_base: ok", "asset_inventory: ok", "activity_log: ok"}, texts(findings))
 	assert.Equal(t, map[qualyssim.API]int{
@@ -89,7 +89,7 @@ func TestOneRequestForEachDataset(t *testing.T) {
 
 func TestOnlyConfiguredDatasetsAreChecked(t *testing.T) {
 	sim, cfg := simulated(t, qualyssim.Options{}, "activity_log:\n")
-	findings, err := Run(t.Context(), cfg, time.Minute)
+	findings, err := Run(t.Context(), cfg, time.Minute, Refusals{})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"activity_log: ok"}, texts(findings))
 	assert.Equal(t, map[qualyssim.API]int{qualyssim.ActivityLog: 1}, sent(sim))
@@ -99,7 +99,7 @@ func TestOnlyConfiguredDatasetsAreChecked(t *testing.T) {
 func TestRefusedLoginIsSentOnceToEachHost(t *testing.T) {
 	sim, cfg := simulated(t, qualyssim.Options{}, all)
 	cfg.Password = "wrong-s3cret"
-	findings, err := Run(t.Context(), cfg, time.Minute)
+	findings, err := Run(t.Context(), cfg, time.Minute, Refusals{})
 	require.NoError(t, err)
 	require.Len(t, findings, 4)
 	for _, f := range findings {
@@ -109,6 +109,38 @@ func TestRefusedLoginIsSentOnceToEachHost(t *testing.T) {
 		assert.NotContains(t, f.String(), "\n")
 	}
 	assert.Equal(t, map[qualyssim.API]int{qualyssim.Detections: 1, qualyssim.Auth: 1}, sent(sim))
+}
+
+// Two receivers can have the same account, as with different filters.
+func TestRefusedLoginIsNotSentForAnotherReceiver(t *testing.T) {
+	sim, cfg := simulated(t, qualyssim.Options{}, all)
+	refusals := Refusals{}
+	check := func(more func(*qualysvmdrreceiver.Config)) []Finding {
+		t.Helper()
+		another := *cfg
+		another.Password = "wrong-s3cret"
+		more(&another)
+		findings, err := Run(t.Context(), &another, time.Minute, refusals)
+		require.NoError(t, err)
+		require.Len(t, findings, 4)
+		return findings
+	}
+	first := check(func(*qualysvmdrreceiver.Config) {})
+	once := sent(sim)
+	assert.Equal(t, map[qualyssim.API]int{qualyssim.Detections: 1, qualyssim.Auth: 1}, once)
+	for i, f := range check(func(c *qualysvmdrreceiver.Config) { c.Server.Endpoint += "/" }) {
+		assert.Equal(t, "login", f.Missing)
+		assert.Equal(t, first[i].Advice, f.Advice)
+		assert.ErrorContains(t, f.Err, "HTTP 401")
+	}
+	assert.Equal(t, once, sent(sim), "the same login is sent again")
+
+	for _, f := range check(func(c *qualysvmdrreceiver.Config) { c.Password = password }) {
+		assert.NoError(t, f.Err, "another password may be right")
+	}
+	before := sent(sim)
+	check(func(c *qualysvmdrreceiver.Config) { c.Username = "another" })
+	assert.Equal(t, before[qualyssim.Detections]+1, sent(sim)[qualyssim.Detections], "another user may have that password")
 }
 
 func TestWhatIsMissingIsSaid(t *testing.T) {
@@ -134,7 +166,7 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			sim, cfg := simulated(t, qualyssim.Options{Faults: qualyssim.Faults{Next: []qualyssim.NextFault{tt.fault}}}, all)
-			findings, err := Run(t.Context(), cfg, time.Minute)
+			findings, err := Run(t.Context(), cfg, time.Minute, Refusals{})
 			require.NoError(t, err)
 			for _, f := range findings {
 				switch {
@@ -155,7 +187,7 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 
 func TestNobodyAnswers(t *testing.T) {
 	cfg := configuration(t, "server: {endpoint: \"http://127.0.0.1:1\"}\nusername: u\npassword: p\nvulnerabilities:\n")
-	findings, err := Run(t.Context(), cfg, time.Minute)
+	findings, err := Run(t.Context(), cfg, time.Minute, Refusals{})
 	require.NoError(t, err)
 	assert.Equal(t, "connection", findings[0].Missing)
 	assert.Contains(t, findings[0].String(), "vulnerabilities: connection: detections: ")
@@ -163,7 +195,7 @@ func TestNobodyAnswers(t *testing.T) {
 
 func TestSlowServer(t *testing.T) {
 	_, cfg := simulated(t, qualyssim.Options{Faults: qualyssim.Faults{Delay: qualyssim.Duration(time.Hour)}}, "activity_log:\n")
-	findings, err := Run(t.Context(), cfg, 50*time.Millisecond)
+	findings, err := Run(t.Context(), cfg, 50*time.Millisecond, Refusals{})
 	require.NoError(t, err)
 	assert.ErrorContains(t, findings[0].Err, "no answer for 50ms")
 }
@@ -171,7 +203,7 @@ func TestSlowServer(t *testing.T) {
 func TestAuthenticatorsCannotBeChecked(t *testing.T) {
 	sim, cfg := simulated(t, qualyssim.Options{}, "vulnerabilities:\nasset_inventory:\n")
 	withAuth := configuration(t, fmt.Sprintf("server: {endpoint: %q, auth: {authenticator: oauth2client}}\ngateway: {endpoint: %q}\nusername: user\npassword: %q\nvulnerabilities:\nasset_inventory:\n", cfg.Server.Endpoint, cfg.Gateway.Endpoint, password))
-	findings, err := Run(t.Context(), withAuth, time.Minute)
+	findings, err := Run(t.Context(), withAuth, time.Minute, Refusals{})
 	require.NoError(t, err)
 	require.Len(t, findings, 2)
 	assert.Equal(t, "not checked", findings[0].Missing)
@@ -182,7 +214,7 @@ func TestAuthenticatorsCannotBeChecked(t *testing.T) {
 func TestBrokenClientSettings(t *testing.T) {
 	for _, key := range []string{"server", "gateway"} {
 		cfg := configuration(t, "platform: US1\nusername: u\npassword: p\nactivity_log:\n"+key+": {tls: {ca_file: /does/not/exist.pem}}\n")
-		_, err := Run(t.Context(), cfg, time.Minute)
+		_, err := Run(t.Context(), cfg, time.Minute, Refusals{})
 		assert.ErrorContains(t, err, key+": ")
 	}
 }
