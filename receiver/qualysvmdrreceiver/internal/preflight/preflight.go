@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -45,7 +46,8 @@ func (f Finding) String() string {
 	if f.Err == nil {
 		return f.Dataset + ": ok"
 	}
-	return fmt.Sprintf("%s: %s: %v. %s", f.Dataset, f.Missing, f.Err, f.Advice)
+	// Qualys's messages are sentences, most of the others are not.
+	return fmt.Sprintf("%s: %s: %s. %s", f.Dataset, f.Missing, strings.TrimSuffix(f.Err.Error(), "."), f.Advice)
 }
 
 // check is the request for one dataset.

@@ -4,8 +4,10 @@
 package preflight
 
 import (
+	"errors"
 	"fmt"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -141,6 +143,14 @@ func TestRefusedLoginIsNotSentForAnotherReceiver(t *testing.T) {
 	before := sent(sim)
 	check(func(c *qualysvmdrreceiver.Config) { c.Username = "another" })
 	assert.Equal(t, before[qualyssim.Detections]+1, sent(sim)[qualyssim.Detections], "another user may have that password")
+}
+
+// A message of Qualys ends with a full stop, another error does not.
+func TestFindingsAreSentences(t *testing.T) {
+	for _, text := range []string{"code 2010: The user lacks a permission for this API.", "connection refused"} {
+		line := Finding{Dataset: "knowledge_base", Missing: "permission", Err: errors.New(text), Advice: "Grant it."}.String()
+		assert.Equal(t, "knowledge_base: permission: "+strings.TrimSuffix(text, ".")+". Grant it.", line)
+	}
 }
 
 func TestWhatIsMissingIsSaid(t *testing.T) {
