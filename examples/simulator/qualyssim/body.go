@@ -118,6 +118,8 @@ func (b *body) keepAlive(x *xmlBuilder, root string) error {
 type wire struct {
 	c    *call
 	sent int64
+	// owed is how many of the bytes that were sent have not been waited for yet.
+	owed int
 
 	// stop is the offset at which strike happens, if there is one.
 	stop   int64
@@ -192,13 +194,14 @@ func (w *wire) stopIn(p []byte) error {
 	}
 }
 
-// trickle sends bytes, in a tenth of a second at a time what BytesPerSecond allows.
+// trickle sends bytes as fast as BytesPerSecond allows. It waits for a tenth of a second's bytes at a time, however small the
+// writes are that bring them: a wait for each would take far longer than its bytes.
 func (w *wire) trickle(p []byte) error {
 	speed := w.c.mishap.faults.BytesPerSecond
 	for len(p) > 0 {
-		piece := p
+		piece, tenth := p, max(1, speed/10)
 		if speed > 0 {
-			piece = p[:min(len(p), max(1, speed/10))]
+			piece = p[:min(len(p), tenth-w.owed)]
 		}
 		n, err := w.c.w.Write(piece)
 		w.sent += int64(n)
@@ -206,14 +209,19 @@ func (w *wire) trickle(p []byte) error {
 			return err
 		}
 		p = p[n:]
-		if speed > 0 {
-			if err := http.NewResponseController(w.c.w).Flush(); err != nil {
-				return err
-			}
-			if err := w.c.wait(time.Second / 10); err != nil {
-				return err
-			}
+		if speed <= 0 {
+			continue
 		}
+		if w.owed += n; w.owed < tenth {
+			continue
+		}
+		if err := http.NewResponseController(w.c.w).Flush(); err != nil {
+			return err
+		}
+		if err := w.c.wait(time.Duration(w.owed) * time.Second / time.Duration(speed)); err != nil {
+			return err
+		}
+		w.owed = 0
 	}
 	return nil
 }

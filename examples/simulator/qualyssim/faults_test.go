@@ -5,6 +5,7 @@ package qualyssim
 
 import (
 	"encoding/xml"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -272,6 +273,29 @@ func TestSlowAnswers(t *testing.T) {
 				assert.LessOrEqual(t, time.Since(begin), test.most)
 			})
 		})
+	}
+}
+
+// Compressed answers come in small writes: each of them took a tenth of a second, however fast the answer was to be.
+func TestSpeedOfAnswers(t *testing.T) {
+	for _, speed := range []int{75, 1000, 2_000_000} {
+		for _, gzipped := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d bytes a second, compressed %t", speed, gzipped), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := New(Options{Hosts: 20, Faults: Faults{BytesPerSecond: speed}, NoGzip: !gzipped})
+					r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, detectionPath+"?action=list", nil)
+					r.Header.Set("X-Requested-With", "test")
+					r.Header.Set("Accept-Encoding", "gzip")
+					r.SetBasicAuth(DefaultUsername, DefaultPassword)
+					w := httptest.NewRecorder()
+					begin := time.Now()
+					s.ServeHTTP(w, r)
+					require.Equal(t, http.StatusOK, w.Code)
+					took := time.Duration(w.Body.Len()) * time.Second / time.Duration(speed)
+					assert.InDelta(t, took, time.Since(begin), float64(200*time.Millisecond), "%d bytes", w.Body.Len())
+				})
+			})
+		}
 	}
 }
 
