@@ -40,11 +40,7 @@ func parseFlags(args []string, out io.Writer) (*flags, error) {
 
 	set.Uint64Var(&o.Seed, "seed", 1, "selects the content")
 	count(set, &o.Hosts, "hosts", 100, "number of hosts")
-	set.Func("total-bytes", "as many hosts as weigh so much in one page, instead of --hosts: `size` as 20MB or 1GB", func(s string) error {
-		size, err := parseSize(s)
-		o.TotalBytes = size
-		return err
-	})
+	size(set, &o.TotalBytes, "total-bytes", "as many hosts as weigh so much in one page, instead of --hosts: `size` as 20MB or 1GB")
 	set.Func("detections", "detections of a host, `min-max` (default 50-300)", func(s string) error {
 		return parseRange(s, &o.MinDetections, &o.MaxDetections)
 	})
@@ -53,11 +49,7 @@ func parseFlags(args []string, out io.Writer) (*flags, error) {
 	set.BoolVar(&o.Pretty, "pretty", false, "indent XML and JSON as Qualys does")
 	set.BoolVar(&o.OmitUniqueVulnIDs, "omit-unique-vuln-ids", false, "leave UNIQUE_VULN_ID out")
 	set.IntVar(&o.PageCap, "page-cap", 0, "largest number of hosts on a page, whatever truncation_limit says")
-	set.Func("page-bytes", "a page ends after the host that takes it past so many bytes, `size` as 20MB", func(s string) error {
-		size, err := parseSize(s)
-		o.PageBytes = size
-		return err
-	})
+	size(set, &o.PageBytes, "page-bytes", "a page ends after the host that takes it past so many bytes, `size` as 20MB")
 	count(set, &o.Assets, "assets", 100, "number of assets")
 	size(set, &o.AssetSize, "asset-size", "mean `size` of an asset, as 100kB (default 10kB)")
 	set.BoolVar(&o.EmptyLastAssetPage, "empty-last-asset-page", false, "a last page whose asset is null follows the assets")
@@ -118,9 +110,9 @@ func faultFlags(set *flag.FlagSet, f *qualyssim.Faults) {
 	rate("error-rate", qualyssim.ServerError, "an answer 500")
 	rate("busy-rate", qualyssim.Busy, "an answer 409 with code 1960")
 	rate("rate-limited-rate", qualyssim.RateLimited, "an answer 409 with code 1965")
-	set.Int64Var(&f.CutAfter, "cut-after", 0, "`bytes` before a cut; a random share of the answer by default")
+	size(set, &f.CutAfter, "cut-after", "`size` of what comes before a cut, as 100kB; a random share of the answer by default")
 	set.DurationVar((*time.Duration)(&f.Delay), "slow", 0, "time before the first byte")
-	set.IntVar(&f.BytesPerSecond, "bytes-per-second", 0, "speed of each answer")
+	size(set, &f.BytesPerSecond, "bytes-per-second", "speed of each answer, `size` as 2MB (default full speed)")
 	set.Func("faults", "faults as the `JSON` of POST /simulator/faults; the flags of faults that follow change it", func(s string) error {
 		decoder := json.NewDecoder(strings.NewReader(s))
 		decoder.DisallowUnknownFields()
@@ -143,10 +135,11 @@ func count(set *flag.FlagSet, n *int, name string, byDefault int, usage string) 
 	})
 }
 
-func size(set *flag.FlagSet, n *int, name, usage string) {
+// size defines a flag for a number of bytes.
+func size[N int | int64](set *flag.FlagSet, n *N, name, usage string) {
 	set.Func(name, usage, func(s string) error {
 		size, err := parseSize(s)
-		*n = int(size)
+		*n = N(size)
 		return err
 	})
 }

@@ -22,18 +22,24 @@ func TestFlags(t *testing.T) {
 	f, err := parseFlags([]string{
 		"--detections", "5-9", "--asset-size", "1.5MB", "--page-bytes", "20MB", "--hosts", "0", "--start", "2026-01-02T03:04:05Z",
 		"--faults", `{"delay":"2s","next":[{"fault":"busy","count":3}]}`, "--cut-rate", "0.25", "--slow", "5s",
+		"--total-bytes", "1GB", "--results-size", "900", "--cut-after", "100kB", "--bytes-per-second", "2MB",
 	}, io.Discard)
 	require.NoError(t, err)
 	o := f.options
 	assert.Equal(t, []int{5, 9}, []int{o.MinDetections, o.MaxDetections})
 	assert.Equal(t, 1_500_000, o.AssetSize)
 	assert.Equal(t, int64(20_000_000), o.PageBytes)
+	assert.Equal(t, int64(1_000_000_000), o.TotalBytes)
+	assert.Equal(t, 900, o.ResultsSize)
 	assert.Equal(t, -1, o.Hosts)
 	assert.Equal(t, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), o.Start)
 	assert.Equal(t, qualyssim.Faults{
 		Rates: map[qualyssim.Fault]float64{qualyssim.Cut: 0.25},
 		Next:  []qualyssim.NextFault{{Fault: qualyssim.Busy, Count: 3}},
 		Delay: qualyssim.Duration(5 * time.Second),
+
+		CutAfter:       100_000,
+		BytesPerSecond: 2_000_000,
 	}, o.Faults)
 }
 
@@ -41,6 +47,7 @@ func TestWrongFlags(t *testing.T) {
 	for _, args := range [][]string{
 		{"--detections", "9-5"},
 		{"--asset-size", "big"},
+		{"--bytes-per-second", "-2MB"},
 		{"--hosts", "-3"},
 		{"--cut-rate", "2"},
 		{"--rate-headers", "loud"},
