@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
 )
 
 // ownMetric is a metric of metadata.yaml under the name that the collector writes by default, without suffixes for unit
@@ -78,11 +80,23 @@ func TestMonitoringUsesMetricsThatThereAre(t *testing.T) {
 				values, known := metric.labels[label]
 				assert.True(t, known, "%s: %s has no label %s", file, name, label)
 				if len(values) > 0 {
-					assert.Contains(t, values, value, "%s: label %s of %s", file, label, name)
+					for one := range strings.SplitSeq(value, "|") {
+						assert.Contains(t, values, one, "%s: label %s of %s", file, label, name)
+					}
 				}
 			}
 		}
 	}
+}
+
+func TestWhatTheClientTellsIsDocumented(t *testing.T) {
+	metrics := ownMetrics(t)
+	assert.ElementsMatch(t, []any{
+		qualys.OutcomeOK, qualys.OutcomeLimited, qualys.OutcomeNewToken, qualys.OutcomeConfig,
+		qualys.OutcomeAmbiguous, qualys.OutcomeFailed, qualys.OutcomeIncomplete, qualys.OutcomeCancelled,
+	}, metrics["otelcol_qualysvmdr_requests"].labels["outcome"])
+	assert.ElementsMatch(t, []any{qualys.WaitRateLimit, qualys.WaitReserve, qualys.WaitConcurrency},
+		metrics["otelcol_qualysvmdr_limit_wait"].labels["reason"])
 }
 
 func TestDashboardShowsEveryMetric(t *testing.T) {
