@@ -61,6 +61,9 @@ func (t *tape) content(x *xmlstream.Reader, at int, n, parent *name) error {
 	children := len(t.nodes) - at - 1
 	v := t.begin()
 	for {
+		if len(t.text) == v.from {
+			x.SkipSpace() // before a value, or between two elements
+		}
 		kind, err := x.Next()
 		if err != nil {
 			return err

@@ -76,19 +76,18 @@ func parseTime(p []byte) (int64, bool) {
 // parseUTC reads a time as Qualys writes nearly all of them, 2006-01-02T15:04:05Z, in a year from 1970 to 2099. Others it
 // leaves to parseTime.
 func parseUTC(p []byte) (int64, bool) {
-	const form = "0000-00-00T00:00:00Z"
-	if len(p) != len(form) {
+	if len(p) != len("2006-01-02T15:04:05Z") || p[4] != '-' || p[7] != '-' || p[10] != 'T' || p[13] != ':' || p[16] != ':' || p[19] != 'Z' {
 		return 0, false
 	}
-	for i := range len(form) {
-		if digit := p[i] - '0'; form[i] == '0' && digit > 9 || form[i] != '0' && p[i] != form[i] {
-			return 0, false
-		}
+	var bad uint64 // 1: one of them is no digit
+	two := func(i int) int {
+		tens, ones := uint64(p[i]-'0'), uint64(p[i+1]-'0')
+		bad |= (9-tens)>>63 | (9-ones)>>63
+		return int(tens*10 + ones)
 	}
-	two := func(i int) int { return int(p[i]-'0')*10 + int(p[i+1]-'0') }
 	year, month, day := two(0)*100+two(2), two(5), two(8)
 	hour, minute, second := two(11), two(14), two(17)
-	if year < 1970 || year > 2099 || month < 1 || month > 12 || day < 1 || day > 28 || hour > 23 || minute > 59 || second > 59 {
+	if bad != 0 || year < 1970 || year > 2099 || month < 1 || month > 12 || day < 1 || day > 28 || hour > 23 || minute > 59 || second > 59 {
 		return 0, false
 	}
 	// Of the years from 1970 to 2099 every fourth is a leap year, 1972 the first.

@@ -59,8 +59,8 @@ func plain(p []byte, i int, where place) int {
 		}
 		switch classes[p[i]] {
 		case multibyte:
-			c, size := utf8.DecodeRune(p[i:])
-			if c == utf8.RuneError && size == 1 || !isChar(c) {
+			size := plainRune(p[i:])
+			if size == 0 {
 				return i
 			}
 			i += size - 1
@@ -83,6 +83,23 @@ func plain(p []byte, i int, where place) int {
 	}
 }
 
+// plainRune returns the size of the rune beyond ASCII that p begins with, 0: it has
+// to be repaired. Runes of two and of three bytes, but those that begin with the
+// bytes of surrogates or U+FFFE, are known to be good by their form.
+func plainRune(p []byte) int {
+	switch c := p[0]; {
+	case c >= 0xC2 && c <= 0xDF && len(p) > 1 && p[1]&0xC0 == 0x80:
+		return 2
+	case c >= 0xE1 && c <= 0xEC && len(p) > 2 && p[1]&0xC0 == 0x80 && p[2]&0xC0 == 0x80:
+		return 3
+	}
+	c, size := utf8.DecodeRune(p)
+	if c == utf8.RuneError && size == 1 || !isChar(c) {
+		return 0
+	}
+	return size
+}
+
 // High and low bits of the eight bytes of a word.
 const (
 	each = 0x0101010101010101
@@ -98,59 +115,55 @@ func word(p []byte, i int) uint64 {
 
 // ordinaryEnd returns the index of the first byte from p[i] on that is not ordinary, or one that is not in p.
 func ordinaryEnd(p []byte, i int, where place) int {
+	m := textMarks
+	if where == cdataSection {
+		m = cdataMarks
+	}
 	for i < len(p) {
 		// Most values are short, so that the first word tells.
-		if marks := ^ordinaryBytes(word(p, i), where) & high; marks != 0 {
+		if marks := m.in(word(p, i)); marks != 0 {
 			return i + bits.TrailingZeros64(marks)/8
 		}
 		i += 8
 		for ; len(p)-i >= 32; i += 32 {
 			q := (*[32]byte)(p[i:])
-			a, b := ordinaryBytes(binary.LittleEndian.Uint64(q[:]), where), ordinaryBytes(binary.LittleEndian.Uint64(q[8:]), where)
-			c, d := ordinaryBytes(binary.LittleEndian.Uint64(q[16:]), where), ordinaryBytes(binary.LittleEndian.Uint64(q[24:]), where)
+			a, b := m.in(binary.LittleEndian.Uint64(q[:])), m.in(binary.LittleEndian.Uint64(q[8:]))
+			c, d := m.in(binary.LittleEndian.Uint64(q[16:])), m.in(binary.LittleEndian.Uint64(q[24:]))
 			switch {
-			case a&b&c&d&high == high:
+			case a|b|c|d == 0:
 				continue
-			case a&high != high:
-				return i + bits.TrailingZeros64(^a&high)/8
-			case b&high != high:
-				return i + 8 + bits.TrailingZeros64(^b&high)/8
-			case c&high != high:
-				return i + 16 + bits.TrailingZeros64(^c&high)/8
+			case a != 0:
+				return i + bits.TrailingZeros64(a)/8
+			case b != 0:
+				return i + 8 + bits.TrailingZeros64(b)/8
+			case c != 0:
+				return i + 16 + bits.TrailingZeros64(c)/8
 			default:
-				return i + 24 + bits.TrailingZeros64(^d&high)/8
+				return i + 24 + bits.TrailingZeros64(d)/8
 			}
 		}
 	}
 	return i
 }
 
-// ordinaryBytes looks at eight bytes at once: it sets the highest bit of each one that is ordinary where it stands.
-func ordinaryBytes(x uint64, where place) uint64 {
-	if where == cdataSection {
-		return ordinaryInCDATA(x)
-	}
-	return ordinaryInText(x)
-}
+// marks are the characters of markup that are not ordinary in a place: one, and one that may differ from what is met by
+// the bits of mask. Each is in all bytes of a word.
+type marks struct{ one, mask, other uint64 }
 
-func ordinaryInCDATA(x uint64) uint64 {
+var (
+	cdataMarks = marks{one: ']' * each, other: ']' * each}
+	textMarks  = marks{one: '&' * each, mask: ('<' ^ '>') * each, other: '<' * each}
+)
+
+// in looks at eight bytes at once: it sets the highest bit of each one that is not ordinary. That is what is not ASCII, a
+// control character but tab and newline, or one of the marks. Adding to seven bits of a byte leaves its neighbours
+// alone, and sets its highest bit where the sum reaches 0x80.
+func (m marks) in(x uint64) uint64 {
 	y := x & low
-	return readable(x, y) & ((y ^ ']'*each) + low)
-}
-
-func ordinaryInText(x uint64) uint64 {
-	y := x & low
-	// '<' and '>' differ in one bit.
-	return readable(x, y) & ((y ^ '&'*each) + low) & ((y&^(2*each) ^ '<'*each) + low)
-}
-
-// readable sets the highest bit of each byte that is ASCII and no control character but a tab or newline. y is x without
-// the highest bits: adding to seven bits of a byte leaves its neighbours alone, and sets its highest bit where the sum
-// reaches 0x80.
-func readable(x, y uint64) uint64 {
 	printable := y + (0x80-' ')*each
 	tabOrNewline := (y + (0x80-'\t')*each) &^ (y + (0x80-'\n'-1)*each)
-	return (printable | tabOrNewline) &^ x
+	unmarked := ((y ^ m.one) + low) & ((y&^m.mask ^ m.other) + low)
+	return (x | ^((printable | tabOrNewline) & unmarked)) & high
 }
 
 // isChar tells whether XML allows the character (production Char of XML 1.0).

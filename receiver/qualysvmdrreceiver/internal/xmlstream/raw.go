@@ -73,7 +73,7 @@ func (s *rawScan) longest() int { return max(len(openCDATA), len("</")+len(s.nam
 // end of the element, and returns how much that is. It is 0 only if p is shorter
 // than longest.
 func (s *rawScan) scan(p []byte) int {
-	m := marks{name: s.name[0], first: -1, declaration: -1, instruction: -1}
+	m := openings{name: s.name[0], first: -1, declaration: -1, instruction: -1}
 	i := 0
 	for s.open > 0 && i < len(p) {
 		switch {
@@ -105,16 +105,16 @@ func (s *rawScan) scan(p []byte) int {
 	return i
 }
 
-// marks finds the second bytes of the constructs that matter. Those are rare in
+// openings finds the second bytes of the constructs that matter. Those are rare in
 // a page, other than "<", so that looking for each by itself takes least.
-type marks struct {
+type openings struct {
 	name                            byte // what the name begins with
 	first, declaration, instruction int  // where the next ones are, if not before what was asked for
 }
 
 // next returns the index from i on of the next byte that can be the second one of
 // a construct, len(p): there is none.
-func (m *marks) next(p []byte, i int) int {
+func (m *openings) next(p []byte, i int) int {
 	find := func(at *int, c byte) int {
 		if *at < i {
 			*at = len(p)

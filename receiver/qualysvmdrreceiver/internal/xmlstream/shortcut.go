@@ -57,3 +57,12 @@ func (r *Reader) closeLeaf() {
 	r.unsaved = false
 	r.depth--
 }
+
+// SkipSpace reads over the white space that comes next, as far as it is in the window. It is for where white space means
+// nothing, which takes less than to be handed it. After it neither Leaf nor Raw reads the element that has begun.
+func (r *Reader) SkipSpace() {
+	if r.mode == inContent && r.depth > 0 {
+		r.pos += skipSpace(r.unread(), 0)
+		r.kind = Text
+	}
+}

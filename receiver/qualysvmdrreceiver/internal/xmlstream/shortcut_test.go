@@ -115,3 +115,39 @@ func TestPagesReadByLeavesAsByTokens(t *testing.T) {
 		})
 	}
 }
+
+func TestSkipSpaceReadsNothingElse(t *testing.T) {
+	for _, test := range []struct{ doc, rest string }{
+		{"<A> \r\n\t<B/></A>", "<B/></A>"},
+		{"<A>\n</A>", "</A>"},
+		{"<A>\n x \n</A>", "x \n</A>"},
+		{"<A> &#32;</A>", "&#32;</A>"},
+		{"<A> <![CDATA[ ]]></A>", "<![CDATA[ ]]></A>"},
+		{"<A><B/></A>", "<B/></A>"},
+	} {
+		r := NewReader(strings.NewReader(test.doc))
+		r.SkipSpace() // before the document, where the byte order mark has its place
+		assert.Zero(t, r.Offset())
+		_, err := r.Next()
+		require.NoError(t, err)
+		r.SkipSpace()
+		assert.Equal(t, test.rest, test.doc[r.Offset():])
+		assert.False(t, r.Leaf())
+		_, _, err = r.Raw(nil, 100)
+		require.Error(t, err, "the start tag is out of reach")
+		want, err := readAll(NewReader(strings.NewReader("<A>" + test.rest)))
+		require.NoError(t, err)
+		got, err := readAll(r)
+		require.NoError(t, err)
+		assert.Equal(t, want[1:], got)
+	}
+	r := NewReader(strings.NewReader("<A> <B/> </A> "))
+	for {
+		_, err := r.Next()
+		if err != nil {
+			require.Equal(t, io.EOF, err)
+			break
+		}
+		r.SkipSpace() // also within an empty-element tag and behind the root
+	}
+}
