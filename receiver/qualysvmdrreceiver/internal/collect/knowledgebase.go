@@ -181,7 +181,8 @@ func (k *KnowledgeBase) collect(ctx context.Context) error {
 	return err
 }
 
-// fetch does what is to be done now: a refresh, and the entries that wait.
+// fetch does what is to be done now: a refresh, and the entries that wait. Those do not wait for a refresh that may work
+// later.
 func (k *KnowledgeBase) fetch(ctx context.Context) error {
 	window := "entries of detected QIDs"
 	now := time.Now()
@@ -190,9 +191,13 @@ func (k *KnowledgeBase) fetch(ctx context.Context) error {
 		k.flushing.Store(true)
 		k.store(ctx, k.qids.turn(known, again, 0, math.MaxUint32))
 	}
+	var unrefreshed error
 	if !now.Before(due(k.position.Refreshed, k.settings.Refresh)) {
 		if err := k.refresh(ctx, now); err != nil {
-			return fmt.Errorf("KnowledgeBase refresh: %w", err)
+			unrefreshed = fmt.Errorf("KnowledgeBase refresh: %w", err)
+			if ctx.Err() != nil || classOf(err) != qualys.Generic {
+				return unrefreshed
+			}
 		}
 	}
 	for k.ready() {
@@ -209,7 +214,7 @@ func (k *KnowledgeBase) fetch(ctx context.Context) error {
 	if k.progress.begun() {
 		k.finish(ctx, window)
 	}
-	return nil
+	return unrefreshed
 }
 
 // query makes the parameters of a request.

@@ -274,6 +274,32 @@ func TestRefreshThatWorksAgainLeavesError(t *testing.T) {
 	})
 }
 
+func TestEntriesDoNotWaitForARefreshThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, next := newFake(), newSink()
+		fake.hosts = detections(20, time.Now().Add(-24*time.Hour))
+		for qid := 1000; qid < 1005; qid++ {
+			fake.entries[qid] = time.Now().Add(-48 * time.Hour)
+		}
+		fake.fault = func(r *request, w http.ResponseWriter) bool {
+			if r.form.Get("details") != "None" {
+				return false
+			}
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		}
+		b := newBench(t, fake, next, nil)
+		_, _, run := b.vulnerabilities(testVulnerabilities(), testKnowledgeBase())
+		defer run.stop()
+		passTime(24*time.Hour + 30*time.Minute)
+		require.NotContains(t, next.counts(), "entry 1004")
+		fake.hosts[500] = []detection{{id: 500, qid: 1004, status: "New", updated: time.Now(), results: "r"}}
+		passTime(2 * time.Hour)
+		assert.Equal(t, 1, next.counts()["entry 1004"])
+		assert.Equal(t, health.Error, b.health.Snapshot()[KnowledgeBaseDataset], "the refresh still fails")
+	})
+}
+
 func TestRestOfABrokenPageDoesNotWaitForTheDetections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake, next := newFake(), newSink()
