@@ -10,10 +10,9 @@ import (
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/xmlstream"
 )
 
-// element reads the element that x stands at, a child of parent, through its end. It adds the value and those of its
-// attributes beside it.
-func (t *tape) element(x *xmlstream.Reader, parent *name) error {
-	n := t.names.element(x.Name())
+// element reads the element that x stands at, of the name n and a child of parent, through its end. It adds the value and
+// those of its attributes beside it.
+func (t *tape) element(x *xmlstream.Reader, n, parent *name) error {
 	k := n.keyIn(parent)
 	first := len(t.attrs)
 	if x.Attrs() > 0 {
@@ -64,31 +63,37 @@ func (t *tape) content(x *xmlstream.Reader, at int, n, parent *name) error {
 		if len(t.text) == v.from {
 			x.SkipSpace() // before a value, or between two elements
 		}
-		kind, err := x.Next()
-		if err != nil {
-			return err
+		child := t.names.follower(x)
+		if child == nil {
+			kind, err := x.Next()
+			if err != nil {
+				return err
+			}
+			switch kind {
+			case xmlstream.Text:
+				t.add(&v, x.Text(), x.CDATA())
+			case xmlstream.StartElement:
+				child = t.names.element(x.Name())
+			case xmlstream.EndElement:
+				if children == 0 && !n.root {
+					t.lone(at, v, n, parent)
+					return nil
+				}
+				t.between(v)
+				return t.end(at, n)
+			}
 		}
-		switch kind {
-		case xmlstream.Text:
-			t.add(&v, x.Text(), x.CDATA())
-		case xmlstream.StartElement:
+		if child != nil {
 			t.between(v)
 			children++
 			from := len(t.nodes)
-			if err := t.element(x, n); err != nil {
+			if err := t.element(x, child, n); err != nil {
 				return err
 			}
 			if n.body {
 				t.reserve(from, false)
 			}
 			v = t.begin()
-		case xmlstream.EndElement:
-			if children == 0 && !n.root {
-				t.lone(at, v, n, parent)
-				return nil
-			}
-			t.between(v)
-			return t.end(at, n)
 		}
 		if t.size() > t.limit {
 			return ErrTooLarge

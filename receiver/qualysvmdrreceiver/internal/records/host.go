@@ -54,7 +54,7 @@ func (h *host) reset() {
 func (h *host) read(x *xmlstream.Reader) error {
 	t := &h.tape
 	from, text, cuts := len(t.nodes), len(t.text), t.cuts
-	err := t.element(x, hostName)
+	err := t.element(x, t.names.element(x.Name()), hostName)
 	if err == nil {
 		t.reserve(from, true)
 		h.count(from)

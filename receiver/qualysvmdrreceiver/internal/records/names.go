@@ -3,7 +3,11 @@
 
 package records
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/xmlstream"
+)
 
 // name is what there is to know of the elements of one name.
 type name struct {
@@ -164,6 +168,17 @@ func (n *names) element(b []byte) *name {
 	n.last.next = found
 	n.last = found
 	return found
+}
+
+// follower reads a start tag from x and returns what is known of its element, if that is the one which followed last time
+// and has no attributes. Otherwise it returns nil.
+func (n *names) follower(x *xmlstream.Reader) *name {
+	next := n.last.next
+	if next == nil || !x.Expect(next.text) {
+		return nil
+	}
+	n.last = next
+	return next
 }
 
 func (n *names) newName(element string) (string, *name) {

@@ -62,6 +62,7 @@ var seeds = []string{
 	"<A b='&lt;' c=\"d\">e<![CDATA[f]]>g</A>",
 	"<?xml version='1.0' encoding='UTF-8'?><!DOCTYPE A SYSTEM 'b'><!-- c --><A><B\n>\r\n&#x41;&#0;\x01\xff</B ><?d e?></A>\n",
 	"\uFEFF<größe:x>日本</größe:x><!-- -- -->",
+	"<A><B>1</B><C/><B>2</B><C>3</C> <B><B></B></B></A>",
 	"<A><B></A></B>", "<A>]]></A>", "<A>&foo;</A>", "<A b='1'c='2'/>", "<A/><B/>", "<A", "<![CDATA[]]>", "<!DOCTYPE A [<!ENTITY b 'c'>]><A/>",
 }
 
@@ -85,11 +86,11 @@ func FuzzReader(f *testing.F) {
 			t.Fatalf("from a source: %v, in place: %v", gotErr, inPlaceErr)
 		}
 
-		leaves, leavesErr := readLeaves(NewReader(bytes.NewReader(doc)))
-		requirePrefix(t, got, leaves)
-		requirePrefix(t, leaves, got)
-		if errorText(gotErr) != errorText(leavesErr) {
-			t.Fatalf("by tokens: %v, by leaves: %v", gotErr, leavesErr)
+		shortly, shortlyErr := readShortcuts(NewReader(bytes.NewReader(doc)))
+		requirePrefix(t, got, shortly)
+		requirePrefix(t, shortly, got)
+		if errorText(gotErr) != errorText(shortlyErr) {
+			t.Fatalf("by tokens: %v, by shortcuts: %v", gotErr, shortlyErr)
 		}
 
 		narrowly, narrowErr := readAll(narrow(NewReader(bytes.NewReader(doc)), 2*MaxReference))

@@ -5,6 +5,25 @@ package xmlstream
 
 import "bytes"
 
+// Expect reads the start tag that comes next, as Next would, if it has that name and no attributes, and is in the window.
+// Otherwise it returns false and has read nothing. The name is one that Name has returned before: nobody checks whether it
+// is one.
+//
+// Which element follows which hardly ever changes, so that this takes the place of most calls of Next.
+func (r *Reader) Expect(name string) bool {
+	p, n := r.unread(), len(name)
+	if len(p) < n+2 || p[0] != '<' || p[n+1] != '>' || string(p[1:n+1]) != name || r.mode != inContent || r.depth == 0 || r.depth == MaxDepth {
+		return false
+	}
+	if r.unsaved {
+		r.save()
+	}
+	r.attrs = r.attrs[:0]
+	r.begin(p[1:n+1], n+2)
+	r.kind = StartElement
+	return true
+}
+
 // Leaf reads through the end of the element whose StartElement was the last token, if there is nothing in it but one
 // piece of text, or nothing at all, and if that can be seen at once: it is in the window to its end, and means what is
 // written. Text and CDATA then tell of that piece, and r stands as after the EndElement. Otherwise Leaf returns false

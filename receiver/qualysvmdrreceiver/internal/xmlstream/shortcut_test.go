@@ -13,16 +13,27 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// readLeaves reads all tokens, leaves by Leaf. It must make no difference.
-func readLeaves(r *Reader) ([]token, error) {
+// readShortcuts reads all tokens, leaves by Leaf and start tags by Expect, if they have the name that followed last time. It
+// must make no difference.
+func readShortcuts(r *Reader) ([]token, error) {
 	var tokens []token
+	follower := map[string]string{}
+	last := ""
 	for {
-		kind, err := r.Next()
-		if err == io.EOF {
-			return tokens, nil
+		kind := StartElement
+		if next, ok := follower[last]; !ok || !r.Expect(next) {
+			var err error
+			kind, err = r.Next()
+			if err == io.EOF {
+				return tokens, nil
+			}
+			if err != nil {
+				return tokens, err
+			}
 		}
-		if err != nil {
-			return tokens, err
+		if kind == StartElement {
+			follower[last] = string(r.Name())
+			last = string(r.Name())
 		}
 		tokens = current(tokens, r, kind)
 		if kind == StartElement && r.Leaf() {
@@ -83,7 +94,7 @@ func TestLeafReadsNothingElse(t *testing.T) {
 		}
 		want, err := readAll(NewReader(strings.NewReader(test.doc)))
 		require.NoError(t, err, test.doc)
-		got, err := readLeaves(NewReader(strings.NewReader(test.doc)))
+		got, err := readShortcuts(NewReader(strings.NewReader(test.doc)))
 		require.NoError(t, err, test.doc)
 		assert.Equal(t, want, got)
 	}
@@ -103,13 +114,13 @@ func TestLeafOfABrokenElementLeavesTheErrorToNext(t *testing.T) {
 	}
 }
 
-func TestPagesReadByLeavesAsByTokens(t *testing.T) {
+func TestPagesReadByShortcutsAsByTokens(t *testing.T) {
 	for _, pretty := range []bool{true, false} {
 		page := detectionPage(100<<10, pretty)
 		want, err := readAll(NewReader(bytes.NewReader(page)))
 		require.NoError(t, err)
 		forEachFeed(t, string(page), func(t *testing.T, src io.Reader) {
-			got, err := readLeaves(NewReader(src))
+			got, err := readShortcuts(NewReader(src))
 			require.NoError(t, err)
 			require.Equal(t, want, got)
 		})
@@ -150,4 +161,52 @@ func TestSkipSpaceReadsNothingElse(t *testing.T) {
 		}
 		r.SkipSpace() // also within an empty-element tag and behind the root
 	}
+}
+
+func TestExpectReadsNothingElse(t *testing.T) {
+	for _, test := range []struct {
+		doc  string
+		want bool
+	}{
+		{"<A><B>x</B></A>", true},
+		{"<A><BC/></A>", false},
+		{"<A><B/></A>", false},
+		{"<A><B c='d'></B></A>", false},
+		{"<A><B ></B></A>", false},
+		{"<A> <B></B></A>", false},
+		{"<A>x<B></B></A>", false},
+		{"<A></A>", false},
+		{"<A/>", false},
+	} {
+		r := NewReader(strings.NewReader(test.doc))
+		assert.False(t, r.Expect("A"), "the root is for Next")
+		_, err := r.Next()
+		require.NoError(t, err)
+		offset := r.Offset()
+		require.Equal(t, test.want, r.Expect("B"), test.doc)
+		if !test.want {
+			assert.Equal(t, offset, r.Offset(), test.doc)
+			assert.Equal(t, 1, r.Depth(), test.doc)
+			continue
+		}
+		assert.Equal(t, "B", string(r.Name()))
+		assert.Zero(t, r.Attrs())
+		assert.Equal(t, 2, r.Depth())
+		raw, done, err := r.Raw(nil, 100)
+		require.NoError(t, err)
+		assert.True(t, done)
+		assert.Equal(t, "<B>x</B>", string(raw))
+	}
+}
+
+func TestExpectKeepsToTheDepth(t *testing.T) {
+	r := NewReader(strings.NewReader(strings.Repeat("<A>", MaxDepth+1)))
+	_, err := r.Next()
+	require.NoError(t, err)
+	for range MaxDepth - 1 {
+		require.True(t, r.Expect("A"))
+	}
+	require.False(t, r.Expect("A"))
+	_, err = r.Next()
+	requireSyntaxError(t, err, "elements deep", int64(MaxDepth*len("<A>")))
 }

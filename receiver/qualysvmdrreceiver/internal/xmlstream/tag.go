@@ -237,12 +237,17 @@ func (r *Reader) open(name []byte, tagLen int) (Kind, error) {
 	}
 	r.begun = true
 	r.root = true
+	r.begin(name, tagLen)
+	return StartElement, nil
+}
+
+// begin makes the element of a start tag of tagLen bytes, which it consumes, the innermost one.
+func (r *Reader) begin(name []byte, tagLen int) {
 	r.name = name
 	r.unsaved = true
 	r.depth++
 	r.tagLen = tagLen
 	r.pos += tagLen
-	return StartElement, nil
 }
 
 // save puts the name of the innermost element, which has just begun, where it stays until the element ends.
