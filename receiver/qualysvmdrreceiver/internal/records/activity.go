@@ -94,7 +94,7 @@ func (a *Activity) read(fields []string) (repaired int64, err error) {
 		from := len(t.text)
 		t.text = append(t.text, field...)
 		t.pushFrom(a.column(i), from)
-		if t.size() > t.limit {
+		if t.full() {
 			return 0, ErrTooLarge
 		}
 	}

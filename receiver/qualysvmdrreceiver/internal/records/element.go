@@ -95,7 +95,7 @@ func (t *tape) content(x *xmlstream.Reader, at int, n, parent *name) error {
 			}
 			v = t.begin()
 		}
-		if t.size() > t.limit {
+		if t.full() {
 			return ErrTooLarge
 		}
 	}

@@ -58,7 +58,7 @@ func (h *host) read(x *xmlstream.Reader) error {
 	if err == nil {
 		t.reserve(from, true)
 		h.count(from)
-		if t.size() > t.limit || h.keys > maxKeys {
+		if t.full() || h.keys > maxKeys {
 			err = ErrTooLarge
 		}
 	}

@@ -142,6 +142,8 @@ func TestWhatIsTooLargeIsNotReadFurther(t *testing.T) {
 		{"entry", entries, "<VULN>", "<A>" + megabyte + "</A>"},
 		{"asset", assets, `[{"a":1`, `,"b":"` + megabyte + `"`},
 		{"small members", assets, `[{"a":[1`, `,1`},
+		{"empty objects", assets, `[{"a":[{}`, `,{}`},
+		{"empty arrays", assets, `[{"a":[[]`, `,[]`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

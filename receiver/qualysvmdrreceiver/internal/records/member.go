@@ -53,6 +53,9 @@ func (m *members) open() error {
 	if m.depth++; m.depth > maxDepth {
 		return errTooDeep
 	}
+	if m.tape.full() {
+		return ErrTooLarge
+	}
 	return m.delimiter()
 }
 
@@ -99,7 +102,7 @@ func (m *members) value(k *key) error {
 	default:
 		m.string(k, raw)
 	}
-	if t.size() > t.limit {
+	if t.full() {
 		return ErrTooLarge
 	}
 	return nil

@@ -68,6 +68,9 @@ func (t *tape) reset(limit int) {
 
 func (t *tape) size() int { return len(t.text) + nodeSize*len(t.nodes) }
 
+// full tells whether the record is larger than it may be.
+func (t *tape) full() bool { return t.size() > t.limit }
+
 // push adds a value without text and returns its index.
 func (t *tape) push(k *key, kind kind) int {
 	t.nodes = append(t.nodes, node{key: k, kind: kind, size: 1})
