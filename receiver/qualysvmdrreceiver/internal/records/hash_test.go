@@ -4,10 +4,13 @@
 package records
 
 import (
+	"bytes"
+	"encoding/binary"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -124,4 +127,18 @@ func TestHashesOfEntriesAndAssets(t *testing.T) {
 	}
 	assert.Equal(t, identity(`{"assetUUID":"u","x":1}`), identity(`{"assetId":null,"assetUUID":"u","x":2}`), "the UUID, without an ID")
 	assert.NotEqual(t, identity(`{"x":1}`), identity(`{"x":2}`), "all, with neither")
+}
+
+// Positions remember hashes: an asset must have the same one in every version of the receiver.
+func TestTheHashOfAnAssetIsThatOfItsTokens(t *testing.T) {
+	hashed := newTokens()
+	var all []byte
+	for n := range 500 {
+		raw := bytes.Repeat([]byte{'x'}, n*n%(3*maxTokens))
+		hashed.add('"', raw)
+		all = append(all, '"')
+		all = binary.LittleEndian.AppendUint32(all, uint32(len(raw)))
+		all = append(all, raw...)
+	}
+	assert.Equal(t, xxhash.Sum64(all), hashed.sum())
 }

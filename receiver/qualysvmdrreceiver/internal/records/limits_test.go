@@ -204,3 +204,11 @@ func TestMemoryOfALargeRecordIsNotKept(t *testing.T) {
 	takeAll(t, d, oneHost("<DETECTION/>"))
 	assert.Less(t, cap(d.tape.text)+cap(d.host.tape.text)+cap(d.json)+cap(d.host.prefix), 4*retained)
 }
+
+func TestMemoryOfALargeAssetIsNotKept(t *testing.T) {
+	long := strings.Repeat("x", 3<<20)
+	a := NewAssets(testSettings())
+	a.Begin(collected, nil)
+	require.NoError(t, readAssets(a, strings.NewReader(`[{"`+long+`":1},{"a":"`+long+`"},{"assetId":1}]`)))
+	assert.Less(t, cap(a.members.tape.text)+cap(a.members.scratch)+cap(a.members.tokens.buf), 2*retained)
+}

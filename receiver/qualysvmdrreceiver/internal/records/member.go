@@ -31,6 +31,9 @@ func (m *members) begin(dec *jsontext.Decoder) {
 	m.dec = dec
 	m.tape.reset(maxRecord)
 	m.tokens.reset()
+	if cap(m.scratch) > retained {
+		m.scratch = nil
+	}
 	m.depth, m.repaired = 0, 0
 }
 
@@ -225,6 +228,9 @@ func (m *members) unquote(dst, raw []byte) []byte {
 	return dst
 }
 
+// maxTokens is how many bytes of tokens are gathered before they go into the hash.
+const maxTokens = 4 << 10
+
 // tokens makes a hash of the tokens that an asset consists of, without the white space between them.
 type tokens struct {
 	digest *xxhash.Digest
@@ -240,20 +246,24 @@ func (t *tokens) reset() {
 
 // add adds a token.
 func (t *tokens) add(kind jsontext.Kind, raw []byte) {
-	t.buf = append(t.buf, byte(kind))
-	t.buf = binary.LittleEndian.AppendUint32(t.buf, uint32(len(raw)))
-	t.buf = append(t.buf, raw...)
-	if len(t.buf) > 4<<10 {
-		t.flush()
+	b := binary.LittleEndian.AppendUint32(append(t.buf, byte(kind)), uint32(len(raw)))
+	if len(b)+len(raw) > maxTokens {
+		b = t.write(b)
+		if len(raw) > maxTokens {
+			raw = t.write(raw) // not copied, as it can be megabytes
+		}
 	}
+	b = append(b, raw...)
+	t.buf = b
 }
 
-func (t *tokens) flush() {
-	_, _ = t.digest.Write(t.buf) // never fails
-	t.buf = t.buf[:0]
+// write puts tokens into the hash, and returns an empty slice of the same memory.
+func (t *tokens) write(b []byte) []byte {
+	_, _ = t.digest.Write(b) // never fails
+	return b[:0]
 }
 
 func (t *tokens) sum() uint64 {
-	t.flush()
+	t.buf = t.write(t.buf)
 	return t.digest.Sum64()
 }
