@@ -17,7 +17,8 @@ type Activity struct {
 	builder
 	tape    tape
 	at      places // in the tape
-	columns []*key
+	header  []string
+	columns []*key // those that rows have had
 }
 
 // NewActivity returns a builder of the records of rows.
@@ -25,22 +26,29 @@ func NewActivity(settings Settings) *Activity {
 	return &Activity{builder: newBuilder(settings), tape: newTape(newNames(columnRoles))}
 }
 
-// Begin says when what follows was collected, by the server's clock, and the names of its columns. Keep is called for every
-// row that has been read, as by [Detections.Begin]. Rows have no ID: keep may set the Identity of the Item, so that equal rows
-// have different ones.
+// Begin says when what follows was collected, by the server's clock, and the names of its columns, which must not change until
+// the next call. Keep is called for every row that has been read, as by [Detections.Begin]. Rows have no ID: keep may set the
+// Identity of the Item, so that equal rows have different ones.
 func (a *Activity) Begin(collected time.Time, columns []string, keep func(*Item) bool) {
 	a.begin(collected, keep)
-	a.tape.names.forget()
+	a.header = columns
+	a.forgetColumns()
+}
+
+// forgetColumns forgets the keys of the columns, which are looked up again.
+func (a *Activity) forgetColumns() {
+	clear(a.columns)
 	a.columns = a.columns[:0]
-	for _, name := range columns {
-		a.columns = append(a.columns, a.tape.names.key(keyText(strings.ReplaceAll(name, " ", "_"))))
-	}
 }
 
 // column returns the key of the field with that index.
 func (a *Activity) column(i int) *key {
-	for len(a.columns) <= i {
-		a.columns = append(a.columns, a.tape.names.key(fmt.Sprintf("Column%d", len(a.columns)+1)))
+	for n := len(a.columns); n <= i; n++ {
+		text := fmt.Sprintf("Column%d", n+1)
+		if n < len(a.header) {
+			text = keyText(strings.ReplaceAll(a.header[n], " ", "_"))
+		}
+		a.columns = append(a.columns, a.tape.names.key(text))
 	}
 	return a.columns[i]
 }
@@ -83,7 +91,9 @@ func (a *Activity) Row(fields []string) error {
 // read reads a row into the tape, and returns in how many fields bytes were repaired.
 func (a *Activity) read(fields []string) (repaired int64, err error) {
 	t := &a.tape
-	t.reset(maxRecord)
+	if t.reset(maxRecord) {
+		a.forgetColumns()
+	}
 	at := t.push(t.names.empty, object)
 	t.pushText(t.names.logType, userActivityLogs.logType)
 	for i, field := range fields {
@@ -94,6 +104,7 @@ func (a *Activity) read(fields []string) (repaired int64, err error) {
 		from := len(t.text)
 		t.text = append(t.text, field...)
 		t.pushFrom(a.column(i), from)
+		t.charge()
 		if t.full() {
 			return 0, ErrTooLarge
 		}

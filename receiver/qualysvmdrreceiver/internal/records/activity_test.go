@@ -115,6 +115,21 @@ func TestRowsThatAreNotWanted(t *testing.T) {
 	assert.Equal(t, 2, out.Hosts)
 }
 
+func TestTheNamesOfColumnsCountForEachRow(t *testing.T) {
+	var columns []string
+	for i := range 10 {
+		columns = append(columns, strings.Repeat("n", 1<<20)+string(rune('0'+i)))
+	}
+	a := NewActivity(unlimited())
+	a.Begin(collected, columns, nil)
+	require.NoError(t, a.Row([]string{"1", "2"}))
+	require.ErrorIs(t, a.Row(make([]string, 10)), ErrTooLarge)
+	require.NoError(t, a.Row([]string{"1", "2"}))
+	records := recordsOf(a.Take())
+	require.Len(t, records, 2)
+	assert.Equal(t, records[0].Body().AsRaw(), records[1].Body().AsRaw())
+}
+
 func TestLimitsOfRows(t *testing.T) {
 	a := NewActivity(testSettings())
 	a.Begin(collected, []string{"Date", "Details"}, nil)

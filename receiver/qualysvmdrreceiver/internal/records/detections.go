@@ -94,7 +94,7 @@ func (d *Detections) HostElement(x *xmlstream.Reader) error {
 func (d *Detections) Detection(x *xmlstream.Reader) error {
 	repaired := x.Repaired()
 	t := &d.tape
-	t.reset(maxRecord - d.host.tape.size())
+	t.reset(d.host.tape.left())
 	if err := t.root(x, t.push(t.names.detection, object), d.name); err != nil {
 		return fmt.Errorf("detection: %w", err)
 	}

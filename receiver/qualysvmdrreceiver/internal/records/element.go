@@ -10,6 +10,16 @@ import (
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/xmlstream"
 )
 
+// begun returns what is known of the element that x stands at.
+func (t *tape) begun(x *xmlstream.Reader) *name {
+	n := t.names.following(x.Name())
+	if n == nil {
+		n = t.names.element(x.Name())
+		t.charge()
+	}
+	return n
+}
+
 // element reads the element that x stands at, of the name n and a child of parent, through its end. It adds the value and
 // those of its attributes beside it.
 func (t *tape) element(x *xmlstream.Reader, n, parent *name) error {
@@ -73,7 +83,7 @@ func (t *tape) content(x *xmlstream.Reader, at int, n, parent *name) error {
 			case xmlstream.Text:
 				t.add(&v, x.Text(), x.CDATA())
 			case xmlstream.StartElement:
-				child = t.names.element(x.Name())
+				child = t.begun(x)
 			case xmlstream.EndElement:
 				if children == 0 && !n.root {
 					t.lone(at, v, n, parent)
@@ -208,6 +218,7 @@ func (t *tape) attributes(x *xmlstream.Reader, n *name, k *key, byName bool) err
 		}
 		t.attrs = append(t.attrs, to)
 	}
+	t.charge()
 	if t.size()+nodeSize*len(t.attrs) > t.limit {
 		return fmt.Errorf("attributes: %w", ErrTooLarge)
 	}

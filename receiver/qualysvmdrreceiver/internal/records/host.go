@@ -42,7 +42,9 @@ func newHost() host {
 
 // reset begins a host.
 func (h *host) reset() {
-	h.tape.reset(maxRecord)
+	if h.tape.reset(maxRecord) {
+		h.nodes, h.prefix, h.suffix = nil, nil, nil
+	}
 	h.tape.push(h.tape.names.empty, object)
 	h.tape.pushText(h.tape.names.logType, vulnerabilityLogs.logType)
 	h.id, h.detected, h.ready = 0, false, false
@@ -54,7 +56,7 @@ func (h *host) reset() {
 func (h *host) read(x *xmlstream.Reader) error {
 	t := &h.tape
 	from, text, cuts := len(t.nodes), len(t.text), t.cuts
-	err := t.element(x, t.names.element(x.Name()), hostName)
+	err := t.element(x, t.begun(x), hostName)
 	if err == nil {
 		t.reserve(from, true)
 		h.count(from)

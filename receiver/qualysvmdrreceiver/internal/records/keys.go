@@ -18,6 +18,7 @@ type key struct {
 	quoted string // as JSON, with the colon
 	hash   uint64
 	role   role
+	kept   bool // is known to later records, too
 	// What the grouper notes.
 	stamp uint64
 	group int32

@@ -127,6 +127,7 @@ func TestWhatIsTooLargeIsNotReadFurther(t *testing.T) {
 		return readAssets(a, r)
 	}
 	megabyte := strings.Repeat("x", 1<<20)
+	longName := "<" + megabyte[:1000] + "/>"
 	tests := []struct {
 		name         string
 		read         func(io.Reader) error
@@ -138,10 +139,17 @@ func TestWhatIsTooLargeIsNotReadFurther(t *testing.T) {
 		{"small elements", detections, "<HOST><ID>1</ID><DETECTION>", "<A/>"},
 		{"small elements of a host", detections, "<HOST><ID>1</ID>", "<A/>"},
 		{"attributes", detections, "<HOST><DETECTION>", `<A b="` + megabyte[:30000] + `"/>`},
+		{"names of a host's elements", detections, "<HOST><ID>1</ID>", longName},
+		{"names of elements", detections, "<HOST><DETECTION>", longName},
+		{"names of elements inside of others", entries, "<VULN><X><Y>", longName},
+		{"names of attributes", detections, "<HOST><DETECTION>", "<A " + megabyte[:1000] + `="1"/>`},
+		{"names of factors", detections, "<HOST><DETECTION><QDS_FACTORS>", `<QDS_FACTOR name="` + megabyte[:60000] + `">1</QDS_FACTOR>`},
 		{"text between elements", detections, "<HOST><DETECTION>", "<A/>" + megabyte},
 		{"entry", entries, "<VULN>", "<A>" + megabyte + "</A>"},
 		{"asset", assets, `[{"a":1`, `,"b":"` + megabyte + `"`},
 		{"small members", assets, `[{"a":[1`, `,1`},
+		{"names of members", assets, `[{"a":[{}`, `,{"` + megabyte + `":1}`},
+		{"names of members that are left out", assets, `[{"softwareListData":{"software":[{}`, `,{"` + megabyte + `":1}`},
 		{"empty objects", assets, `[{"a":[{}`, `,{}`},
 		{"empty arrays", assets, `[{"a":[[]`, `,[]`},
 	}
@@ -161,6 +169,46 @@ func TestAHostsElementsCountForItsRecords(t *testing.T) {
 	err := readHosts(d, strings.NewReader(oneHost(large, "<DETECTION>"+large+"</DETECTION><DETECTION>"+large+large+"</DETECTION>")), nil)
 	require.ErrorIs(t, err, ErrTooLarge)
 	assert.Len(t, d.Take().Items, 1, "the one before is whole")
+}
+
+// A list's name counts once more for each entry in the size of a record, which must not run over.
+func TestTheNameOfAListCountsForEachEntry(t *testing.T) {
+	list := func(name, entries int) error {
+		a := NewAssets(testSettings())
+		a.Begin(collected, nil)
+		return readAssets(a, strings.NewReader(`[{"`+strings.Repeat("n", name)+`":[1`+strings.Repeat(",1", entries-1)+`]}]`))
+	}
+	require.NoError(t, list(1<<20, 2))
+	require.ErrorIs(t, list(1<<20, 10), ErrTooLarge)
+	require.NoError(t, list(50, 10000))
+}
+
+func TestAHostsNamesCountForItsRecords(t *testing.T) {
+	names := strings.Repeat("<"+strings.Repeat("N", 1000)+"/>", 5000)
+	d := NewDetections(testSettings())
+	d.Begin(collected, nil)
+	err := readHosts(d, strings.NewReader(oneHost(names, "<DETECTION/>", "<DETECTION>"+names+"</DETECTION>")), nil)
+	require.ErrorIs(t, err, ErrTooLarge)
+	assert.Len(t, d.Take().Items, 1, "the one before is whole")
+}
+
+// Names that the tables have no room for take several times the memory of a value, however short they are.
+func TestManyNamesCountForTheRecordThatHasThem(t *testing.T) {
+	var many strings.Builder
+	many.WriteString("<VULN>")
+	for i := range 100 {
+		many.WriteString("<X>")
+		for j := range maxKeys {
+			fmt.Fprintf(&many, "<N%d/>", i*maxKeys+j)
+		}
+		many.WriteString("</X>")
+	}
+	many.WriteString("</VULN>")
+	k := NewKnowledgeBase(testSettings())
+	k.Begin(collected, nil)
+	input := &counter{from: strings.NewReader(many.String())}
+	require.ErrorIs(t, readEntries(k, input), ErrTooLarge)
+	assert.Less(t, input.n, 1<<20)
 }
 
 func TestTooManyKeys(t *testing.T) {

@@ -47,8 +47,16 @@ func (m *members) key() (*key, error) {
 	if k := m.tape.names.expected(raw); k != nil {
 		return k, nil
 	}
+	if len(raw) > m.tape.left() {
+		return nil, ErrTooLarge
+	}
 	m.scratch = m.unquote(m.scratch[:0], raw)
-	return m.tape.names.memberOf(m.scratch), nil
+	k := m.tape.names.memberOf(m.scratch)
+	m.tape.charge()
+	if m.tape.full() {
+		return nil, ErrTooLarge
+	}
+	return k, nil
 }
 
 // open reads the begin of an object or array, after which more tells whether there is another member or entry.
@@ -143,6 +151,13 @@ func (m *members) list(k *key, read func(*key) error) error {
 		return err
 	}
 	m.tape.closeList(at)
+	if !k.kept {
+		// In the record's size a list's key counts once more for each entry.
+		m.tape.limit -= int(m.tape.nodes[at].num) * len(k.text)
+		if m.tape.full() {
+			return ErrTooLarge
+		}
+	}
 	return nil
 }
 

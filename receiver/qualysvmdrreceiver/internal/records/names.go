@@ -27,6 +27,7 @@ type name struct {
 	host     bool
 	root     bool // is the record itself
 	body     bool // its children stand beside LogType
+	kept     bool // is known to later records, too
 	next     *name
 }
 
@@ -112,13 +113,15 @@ type attribute struct {
 }
 
 // names knows the names of elements and what becomes of them. What it has met once it knows by looking it up; the
-// tables have an end, in case the names never do.
+// tables have an end, in case the names never do. Names that are not kept count towards the size of the record: they are
+// memory, too, and can be megabytes long.
 type names struct {
 	elements   table[name]
 	keys       table[key]
 	attributes table[attribute]
 	roles      map[string]role
 	scratch    []byte
+	passed     int // bytes of names that were met and are not kept, if the tape has not counted them yet
 	last       *name
 	start      *name // before the first element
 	member     *key  // the last member's
@@ -142,26 +145,36 @@ func newNames(roles map[string]role) *names {
 	return n
 }
 
-// forget forgets names that did not fit into the tables. It is called when no record with them is being read.
-func (n *names) forget() {
-	n.elements.forget()
-	n.keys.forget()
-	n.attributes.forget()
+// forget forgets names that are not kept, and tells whether there were any. It is called when no record with them is being
+// read.
+func (n *names) forget() (forgot bool) {
+	forgot = n.elements.forget()
+	forgot = n.keys.forget() || forgot
+	forgot = n.attributes.forget() || forgot
 	n.last, n.member = n.start, n.first
+	n.passed = 0
+	return forgot
 }
 
-// element returns what is known of the elements called b. Which name follows which hardly ever changes, so that comparing
-// it with the one that followed last time saves most of the look-ups.
+// following returns what is known of the elements called b, if those followed last time. Which name follows which hardly
+// ever changes, so that this saves most of the look-ups. Otherwise it returns nil, and element is for any.
+func (n *names) following(b []byte) *name {
+	next := n.last.next
+	if next == nil || next.text != string(b) {
+		return nil
+	}
+	n.last = next
+	return next
+}
+
+// element returns what is known of the elements called b.
 func (n *names) element(b []byte) *name {
-	if next := n.last.next; next != nil && next.text == string(b) {
-		n.last = next
-		return next
-	}
-	found, kept := n.elements.get(b)
+	found := n.elements.get(b)
 	if found == nil {
-		found, kept = n.elements.put(n.newName(string(b)))
+		found = n.newName(string(b))
 	}
-	if !kept {
+	if !found.kept {
+		n.passed += len(found.key.quoted)
 		n.last = n.start
 		return found
 	}
@@ -181,7 +194,7 @@ func (n *names) follower(x *xmlstream.Reader) *name {
 	return next
 }
 
-func (n *names) newName(element string) (string, *name) {
+func (n *names) newName(element string) *name {
 	found := &name{
 		text:    element,
 		key:     n.key(keyText(element)),
@@ -200,7 +213,12 @@ func (n *names) newName(element string) (string, *name) {
 	if found.wrapper {
 		found.emptyKey = n.key(emptyKeyText(element))
 	}
-	return element, found
+	keep := found.key.kept && found.referenceKey.kept && (!found.wrapper || found.emptyKey.kept)
+	found.kept = n.elements.put(element, found, keep)
+	if !found.kept {
+		n.passed += entrySize + len(element)
+	}
+	return found
 }
 
 // key returns the key of that text.
@@ -211,10 +229,17 @@ func (n *names) key(text string) *key {
 
 // keyOf returns the key that text spells.
 func (n *names) keyOf(text []byte) *key {
-	found, _ := n.keys.get(text)
+	found := n.keys.get(text)
 	if found == nil {
 		s := string(text)
-		found, _ = n.keys.put(s, newKey(s, n.roles[s]))
+		found = newKey(s, n.roles[s])
+		found.kept = n.keys.put(s, found, true)
+		if !found.kept {
+			n.passed += entrySize + len(s)
+		}
+	}
+	if !found.kept {
+		n.passed += len(found.quoted)
 	}
 	return found
 }
@@ -233,59 +258,74 @@ func (n *names) expected(raw []byte) *key {
 // memberOf returns the key of a member of that name.
 func (n *names) memberOf(text []byte) *key {
 	found := n.keyOf(text)
-	if n.keys.kept[found.text] == found {
-		n.member.next = found
-		n.member = found
-	} else {
+	if !found.kept {
 		n.member = n.first
+		return found
 	}
+	n.member.next = found
+	n.member = found
 	return found
 }
 
 // attribute returns what becomes of an attribute of the element that has the key k.
 func (n *names) attribute(element *name, k *key, attr []byte) *attribute {
 	n.scratch = append(append(append(n.scratch[:0], k.text...), 0), attr...)
-	found, _ := n.attributes.get(n.scratch)
+	found := n.attributes.get(n.scratch)
 	if found == nil {
 		id := string(n.scratch)
-		made := &attribute{key: n.key(k.text + keyText(string(attr)))}
+		found = &attribute{key: n.key(k.text + keyText(string(attr)))}
 		if element.text == "THREAT_INTEL" && string(attr) == "id" {
-			made.value = intValue
+			found.value = intValue
 		}
-		found, _ = n.attributes.put(id, made)
+		if !n.attributes.put(id, found, found.key.kept) {
+			n.passed += entrySize + len(id)
+		}
+	}
+	if !found.key.kept {
+		n.passed += len(found.key.quoted)
 	}
 	return found
 }
 
-// maxNames is how many entries a table keeps from record to record.
-const maxNames = 4096
+const (
+	// maxNames is how many entries a table keeps from record to record.
+	maxNames = 4096
+	// maxName is the longest text of which a table keeps the entry, in bytes: twice the longest that is known.
+	maxName = 64
+	// entrySize is about how much memory an entry takes besides its text.
+	entrySize = 128
+)
 
-// table finds what belongs to a text. The first maxNames entries are kept, others until the next forget.
+// table finds what belongs to a text. The first maxNames entries of short texts are kept, others until the next forget.
 type table[T any] struct {
 	kept, passing map[string]*T
 }
 
-func (t *table[T]) get(text []byte) (found *T, kept bool) {
+func (t *table[T]) get(text []byte) *T {
 	if found := t.kept[string(text)]; found != nil {
-		return found, true
+		return found
 	}
-	return t.passing[string(text)], false
+	return t.passing[string(text)]
 }
 
-func (t *table[T]) put(text string, entry *T) (put *T, kept bool) {
-	m := &t.kept
-	if len(t.kept) >= maxNames {
-		m = &t.passing
+// put adds an entry, and tells whether it is kept. One that refers to another that is not kept must not be: keep is false.
+func (t *table[T]) put(text string, entry *T, keep bool) (kept bool) {
+	kept = keep && len(text) <= maxName && len(t.kept) < maxNames
+	m := &t.passing
+	if kept {
+		m = &t.kept
 	}
 	if *m == nil {
 		*m = make(map[string]*T)
 	}
 	(*m)[text] = entry
-	return entry, m == &t.kept
+	return kept
 }
 
-func (t *table[T]) forget() {
-	if len(t.passing) > 0 {
-		t.passing = nil
+func (t *table[T]) forget() (forgot bool) {
+	if len(t.passing) == 0 {
+		return false
 	}
+	t.passing = nil
+	return true
 }

@@ -8,8 +8,8 @@ import "errors"
 const (
 	// maxValue is the size of the longest text value that is kept whole, in bytes.
 	maxValue = 4 << 20
-	// maxRecord is how large a host's own elements together, or one record, may be: the bytes of its text, and
-	// nodeSize for each value.
+	// maxRecord is how large a host's own elements together, or one record, may be: the bytes of its text, nodeSize
+	// for each value, and the names that are not kept, each time.
 	maxRecord = 8 << 20
 	nodeSize  = 32
 	// maxKeys is how many different keys one map may have: pdata looks through all of them for each that is added.

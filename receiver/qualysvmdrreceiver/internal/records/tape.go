@@ -42,7 +42,7 @@ type tape struct {
 	text  []byte
 	attrs []node // of the elements that are open, until those end
 	group grouper
-	limit int
+	limit int // of size, less what names have taken of it
 	cuts  int // values of which the end is missing
 }
 
@@ -53,23 +53,36 @@ func newTape(n *names) tape {
 // retained is how much memory of text a tape keeps for the next record.
 const retained = 1 << 20
 
-// reset empties the tape for a record of at most limit bytes.
-func (t *tape) reset(limit int) {
+// reset empties the tape for a record of at most limit bytes. It tells whether the tape has let go of its memory: whoever
+// has nodes of it elsewhere has to do likewise, so that nothing keeps names that are to be forgotten.
+func (t *tape) reset(limit int) (fresh bool) {
+	fresh = t.names.forget() || cap(t.text)+nodeSize*cap(t.nodes) > retained
+	if fresh {
+		t.nodes, t.text, t.attrs = nil, nil, nil
+		t.group = grouper{stamp: t.group.stamp} // keys have older ones
+	}
 	t.nodes = t.nodes[:0]
 	t.text = t.text[:0]
 	t.attrs = t.attrs[:0]
 	t.cuts = 0
-	if cap(t.text)+nodeSize*cap(t.nodes) > retained {
-		t.nodes, t.text, t.group = nil, nil, grouper{}
-	}
 	t.limit = limit
-	t.names.forget()
+	return fresh
 }
 
 func (t *tape) size() int { return len(t.text) + nodeSize*len(t.nodes) }
 
 // full tells whether the record is larger than it may be.
 func (t *tape) full() bool { return t.size() > t.limit }
+
+// left is how much more the record may take.
+func (t *tape) left() int { return t.limit - t.size() }
+
+// charge counts what the names that were just looked up take. It lowers the limit, so that looking at the size, which is
+// done all the time, costs no more than before.
+func (t *tape) charge() {
+	t.limit -= t.names.passed
+	t.names.passed = 0
+}
 
 // push adds a value without text and returns its index.
 func (t *tape) push(k *key, kind kind) int {
