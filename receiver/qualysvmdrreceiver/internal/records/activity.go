@@ -81,7 +81,7 @@ func (a *Activity) Row(fields []string) error {
 	}
 	a.body(lr, t.nodes, t.text)
 	if t.cuts > 0 {
-		nameCut(lr, cutPaths(nil, t.nodes[1:], ""))
+		nameCut(lr, cutPaths(nil, t.nodes[1:], nil))
 	}
 	a.current.Truncated += t.cuts
 	a.current.Repaired += repaired

@@ -84,7 +84,7 @@ func (a *Assets) Asset(dec *jsontext.Decoder) error {
 	}
 	a.body(lr, t.nodes, t.text)
 	if t.cuts > 0 {
-		nameCut(lr, cutPaths(nil, t.nodes[1:], ""))
+		nameCut(lr, cutPaths(nil, t.nodes[1:], nil))
 	}
 	a.current.Truncated += t.cuts
 	a.current.Repaired += a.members.repaired

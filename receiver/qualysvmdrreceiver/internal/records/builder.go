@@ -162,23 +162,29 @@ func nameCut(lr plog.LogRecord, paths []string) {
 	}
 }
 
-// cutPaths appends the paths of the values among siblings that were cut, each path once.
-func cutPaths(paths []string, nodes []node, parent string) []string {
+// cutPaths appends the paths of the values among siblings that were cut, each path once. A path becomes a string only when it
+// is needed: names can be long, and values many.
+func cutPaths(paths []string, nodes []node, parent []byte) []string {
 	for i := 0; i < len(nodes); i += int(nodes[i].size) {
 		n := &nodes[i]
-		path := n.key.text
-		if parent != "" {
-			path = parent + "." + path
+		within := nodes[i+1 : i+int(n.size)]
+		if n.kind == list {
+			paths = cutPaths(paths, within, parent) // the entries have the list's path
+			continue
 		}
-		switch {
-		case n.cut:
-			paths = appendNew(paths, path)
-		case n.kind == list:
-			// The entries have the list's path.
-			paths = cutPaths(paths, nodes[i+1:i+int(n.size)], parent)
-		case n.kind == object:
-			paths = cutPaths(paths, nodes[i+1:i+int(n.size)], path)
+		if !n.cut && len(within) == 0 {
+			continue
 		}
+		path := parent
+		if len(parent) > 0 {
+			path = append(path, '.')
+		}
+		path = append(path, n.key.text...)
+		if n.cut {
+			paths = appendNew(paths, string(path))
+		}
+		paths = cutPaths(paths, within, path)
+		parent = path[:len(parent)]
 	}
 	return paths
 }

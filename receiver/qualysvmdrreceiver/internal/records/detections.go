@@ -134,7 +134,7 @@ func (d *Detections) Detection(x *xmlstream.Reader) error {
 		putMap(v.SetEmptyMap(), t.nodes, d.blocks.cut(t.text))
 	}
 	if t.cuts > 0 || len(d.host.cut) > 0 {
-		nameCut(lr, cutPaths(slices.Clone(d.host.cut), t.nodes, ""))
+		nameCut(lr, cutPaths(slices.Clone(d.host.cut), t.nodes, nil))
 	}
 	d.current.Truncated += t.cuts
 	d.current.Repaired += x.Repaired() - repaired

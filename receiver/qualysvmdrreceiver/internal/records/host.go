@@ -109,7 +109,7 @@ func (h *host) prepare(b *builder) {
 	h.know(b, &at)
 	h.cut = h.cut[:0]
 	if t.cuts > 0 {
-		h.cut = cutPaths(h.cut, nodes[1:], "")
+		h.cut = cutPaths(h.cut, nodes[1:], nil)
 	}
 	h.ready = true
 }

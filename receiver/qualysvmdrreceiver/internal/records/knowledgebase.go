@@ -76,7 +76,7 @@ func (k *KnowledgeBase) Entry(x *xmlstream.Reader) error {
 	}
 	k.body(lr, t.nodes, t.text)
 	if t.cuts > 0 {
-		nameCut(lr, cutPaths(nil, t.nodes[1:], ""))
+		nameCut(lr, cutPaths(nil, t.nodes[1:], nil))
 	}
 	k.current.Truncated += t.cuts
 	k.current.Repaired += x.Repaired() - repaired

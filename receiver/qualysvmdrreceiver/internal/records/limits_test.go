@@ -6,6 +6,7 @@ package records
 import (
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,19 @@ func TestTruncatedNamesEveryPath(t *testing.T) {
 			assert.Equal(t, 1, tt.out.Truncated)
 		})
 	}
+}
+
+func TestPathsOfCutValuesTakeNoMoreThanTheirNames(t *testing.T) {
+	a := NewAssets(inJSON(testSettings()))
+	a.Begin(collected, nil)
+	long := strings.Repeat("n", 1<<20)
+	answer := `[{"` + long + `":{"b":[{}` + strings.Repeat(`,{"a":1}`, 10000) + `],"c":"` + strings.Repeat("x", maxValue+1) + `"}}]`
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	require.NoError(t, readAssets(a, strings.NewReader(answer)))
+	runtime.ReadMemStats(&after)
+	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(200<<20))
+	assert.Equal(t, []any{long + ".c"}, truncatedOf(t, onlyRecord(t, a.Take())))
 }
 
 func TestLateTruncatedJoinsTheDetections(t *testing.T) {
