@@ -111,9 +111,11 @@ func (r *detectionReader) step() error {
 	}
 	switch event {
 	case qualys.BeginHost:
-		r.records.BeginHost()
+		return r.records.BeginHost(r.hosts.XML())
 	case qualys.HostElement:
 		return r.records.HostElement(r.hosts.XML())
+	case qualys.DetectionList:
+		return r.records.DetectionList(r.hosts.XML())
 	case qualys.Detection:
 		return r.records.Detection(r.hosts.XML())
 	case qualys.EndHost:

@@ -239,7 +239,7 @@ func (r *hostReader) work(ctx context.Context, w *worker, j *job, judge func(*re
 	}
 }
 
-// step reads one element of a host, or a detection.
+// step reads one element of a host, a detection, or what is around them.
 func (w *worker) step() error {
 	event, err := w.hosts.Next()
 	if err != nil {
@@ -247,9 +247,11 @@ func (w *worker) step() error {
 	}
 	switch event {
 	case qualys.BeginHost:
-		w.records.BeginHost()
+		return w.records.BeginHost(w.hosts.XML())
 	case qualys.HostElement:
 		return w.records.HostElement(w.hosts.XML())
+	case qualys.DetectionList:
+		return w.records.DetectionList(w.hosts.XML())
 	case qualys.Detection:
 		return w.records.Detection(w.hosts.XML())
 	case qualys.EndHost:

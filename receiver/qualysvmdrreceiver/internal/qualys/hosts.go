@@ -13,12 +13,15 @@ import (
 // HostEvent is what [Hosts.Next] has come to.
 type HostEvent uint8
 
-// The events of a host, in the order in which they come: BeginHost, any number of HostElement and Detection, EndHost.
+// The events of a host, in the order in which they come: BeginHost, any number of HostElement, DetectionList and Detection,
+// EndHost.
 const (
 	// BeginHost is the start of a HOST.
 	BeginHost HostEvent = iota + 1
 	// HostElement is an element of the host itself: a child of HOST, or of DETECTION_LIST and not a DETECTION.
 	HostElement
+	// DetectionList is the start of a DETECTION_LIST that has attributes. What is in it comes as events of its own.
+	DetectionList
 	// Detection is a DETECTION.
 	Detection
 	// EndHost is the end of a HOST.
@@ -68,6 +71,9 @@ func (h *Hosts) Next() (HostEvent, error) {
 		case depth == 1:
 			return BeginHost, nil
 		case depth == 2 && string(h.xml.Name()) == "DETECTION_LIST":
+			if h.xml.Attrs() > 0 {
+				return DetectionList, nil
+			}
 		case depth == 3 && string(h.xml.Name()) == "DETECTION":
 			h.element = depth
 			return Detection, nil
@@ -78,8 +84,8 @@ func (h *Hosts) Next() (HostEvent, error) {
 	}
 }
 
-// XML is the reader that stands, at HostElement and Detection, at the StartElement of the element: the caller consumes it
-// through its EndElement and no further.
+// XML is the reader that stands, at every event but EndHost, at the StartElement of the element. At HostElement and Detection
+// the caller consumes it through its EndElement and no further, at BeginHost and DetectionList it only looks at the attributes.
 func (h *Hosts) XML() *xmlstream.Reader { return h.xml }
 
 // Locate returns the error of Next or of XML with its offset, if it has one, counted in the whole answer instead of in the

@@ -29,6 +29,8 @@ func walk(h *Hosts, read func(*xmlstream.Reader) error) (string, error) {
 			events.WriteString("(")
 		case EndHost:
 			events.WriteString(")")
+		case DetectionList:
+			events.WriteString(" L")
 		case HostElement:
 			fmt.Fprintf(&events, " %s", h.XML().Name())
 		case Detection:
@@ -51,11 +53,11 @@ func half(r *xmlstream.Reader) error {
 
 const twoHosts = `<HOST> <ID>1</ID><TAGS><TAG><NAME/></TAG></TAGS>
 <DETECTION_LIST><DETECTION><QID>7</QID></DETECTION> <NEW>x</NEW><DETECTION/></DETECTION_LIST><LATE/>
-<DETECTION_LIST><DETECTION><DETECTION_LIST/></DETECTION></DETECTION_LIST></HOST>
+<DETECTION_LIST n="2"><DETECTION><DETECTION_LIST n="3"/></DETECTION></DETECTION_LIST></HOST>
 <HOST><ID>2</ID></HOST>`
 
 func TestHosts(t *testing.T) {
-	const events = "( ID TAGS D NEW D LATE D)( ID)"
+	const events = "( ID TAGS D NEW D LATE L D)( ID)"
 	for name, read := range map[string]func(*xmlstream.Reader) error{
 		"consumed":  (*xmlstream.Reader).Skip,
 		"untouched": untouched,
@@ -71,6 +73,26 @@ func TestHosts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The attributes of what is around a host's elements are there to be read.
+func TestAttributesAroundTheElementsOfAHost(t *testing.T) {
+	var h Hosts
+	h.Reset(&Segment{Data: []byte(`<HOST a="1"><ID/><DETECTION_LIST/><DETECTION_LIST b="2"><DETECTION/></DETECTION_LIST></HOST>`)}, nil)
+	var got []string
+	for {
+		event, err := h.Next()
+		if err != nil {
+			require.ErrorIs(t, err, io.EOF)
+			break
+		}
+		if event == BeginHost || event == DetectionList {
+			require.Equal(t, 1, h.XML().Attrs())
+			attr, value := h.XML().Attr(0)
+			got = append(got, fmt.Sprintf("%s %s=%s", h.XML().Name(), attr, value))
+		}
+	}
+	assert.Equal(t, []string{"HOST a=1", "DETECTION_LIST b=2"}, got)
 }
 
 // A host that is cut anywhere into segments reads the same as a whole one.

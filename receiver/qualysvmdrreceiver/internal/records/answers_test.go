@@ -64,13 +64,16 @@ func readHosts(d *Detections, answer io.Reader, each func()) error {
 		switch {
 		case kind == xmlstream.StartElement && name == "HOST":
 			in = true
-			d.BeginHost()
-			continue
+			err = d.BeginHost(x)
 		case kind == xmlstream.EndElement && name == "HOST":
 			in = false
 			err = d.EndHost()
-		case kind != xmlstream.StartElement || !in || name == "DETECTION_LIST":
+		case kind != xmlstream.StartElement || !in:
 			continue
+		case name == "DETECTION_LIST":
+			if x.Attrs() > 0 {
+				err = d.DetectionList(x)
+			}
 		case name == "DETECTION":
 			err = d.Detection(x)
 		default:

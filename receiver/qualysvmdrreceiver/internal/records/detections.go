@@ -61,11 +61,12 @@ func (d *Detections) Begin(collected time.Time, keep func(*Item) bool) {
 	d.begin(collected, keep)
 }
 
-// BeginHost begins a host.
-func (d *Detections) BeginHost() {
+// BeginHost begins the host whose HOST x stands at, and reads its attributes. Errors are as those of HostElement.
+func (d *Detections) BeginHost(x *xmlstream.Reader) error {
 	d.refresh()
 	d.host.reset()
 	d.open = false
+	return d.host.attributes(x)
 }
 
 // Host returns the ID of the host that is being read, 0: there is none, or its ID is not known yet.
@@ -80,13 +81,29 @@ func (d *Detections) HostElement(x *xmlstream.Reader) error {
 	}
 	d.current.Repaired += x.Repaired() - repaired
 	d.current.Truncated += d.host.tape.cuts - cuts
-	if d.host.detected {
-		d.current.Late++
-		if d.open {
-			d.stale = d.records.Len()
-		}
-	}
+	d.grown()
 	return nil
+}
+
+// DetectionList reads the attributes of the DETECTION_LIST that x stands at, which become the host's. Errors are as those of
+// HostElement.
+func (d *Detections) DetectionList(x *xmlstream.Reader) error {
+	if err := d.host.attributes(x); err != nil {
+		return err
+	}
+	d.grown()
+	return nil
+}
+
+// grown notes which records lack what was just read of the host.
+func (d *Detections) grown() {
+	if !d.host.detected {
+		return
+	}
+	d.current.Late++
+	if d.open {
+		d.stale = d.records.Len()
+	}
 }
 
 // Detection reads the detection that x stands at, through its end, and makes a record of it. Errors are as those of

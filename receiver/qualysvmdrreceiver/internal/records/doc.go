@@ -25,7 +25,8 @@
 //   - An empty QDS_FACTORS or METADATA is an empty map.
 //   - Text between elements becomes the key Text.
 //   - The attributes of DETECTION and VULN themselves, which have nothing beside
-//     them, become keys inside of them.
+//     them, become keys inside of them; those of HOST and DETECTION_LIST become
+//     keys of the host.
 //   - An element of a host or an entry that would take a key which the record
 //     itself uses (LogType, and Detection in a host) gets Qualys before its key.
 //   - Elements of a host that come after its first detections stand behind the

@@ -55,14 +55,21 @@ func (t *tape) element(x *xmlstream.Reader, n, parent *name) error {
 // root reads the element that x stands at, which is the record itself, into the map at: its children, and before them its
 // attributes.
 func (t *tape) root(x *xmlstream.Reader, at int, n *name) error {
-	if x.Attrs() > 0 {
-		if err := t.attributes(x, n, n.key, false); err != nil {
-			return err
-		}
-		t.nodes = append(t.nodes, t.attrs...)
-		t.attrs = t.attrs[:0]
+	if err := t.inside(x, n); err != nil {
+		return err
 	}
 	return t.content(x, at, n, n)
+}
+
+// inside adds the attributes of the element that x stands at, which has nothing beside it.
+func (t *tape) inside(x *xmlstream.Reader, n *name) error {
+	if x.Attrs() == 0 {
+		return nil
+	}
+	err := t.attributes(x, n, n.key, false)
+	t.nodes = append(t.nodes, t.attrs...)
+	t.attrs = t.attrs[:0]
+	return err
 }
 
 // content reads what is inside of an element, through its end, and makes the node at of it.

@@ -111,6 +111,14 @@ func TestRootAttributesBecomeKeysInside(t *testing.T) {
 	assert.Equal(t, `{"VulnState":"new","Title":"t"}`, asJSON(t, `<VULN state="new"><TITLE>t</TITLE></VULN>`))
 }
 
+func TestAttributesOfAHostBecomeItsKeys(t *testing.T) {
+	const missing = `"Qid":0,"Type":"","Severity":0,"Ssl":0,"Results":"","Status":"","LastFoundDateTime":""`
+	body := onlyRecord(t, detectionsOf(t, inJSON(testSettings()), `<HOST id="8" log_type="x" name="n"><ID>7</ID><IP>192.0.2.1</IP>`+
+		`<DETECTION_LIST log_type="y" a="z"><DETECTION/></DETECTION_LIST></HOST>`)).Body().Str()
+	assert.Equal(t, `{"LogType":"vulnerabilityLogs","HostId":"8","HostLogType":"x","HostName":"n","Id":7,"IP":"192.0.2.1","Hostname":"",`+
+		`"DetectionListLogType":"y","DetectionListA":"z","Detection":{`+missing+`}}`, body)
+}
+
 func TestManyUnknownNames(t *testing.T) {
 	// More names than the tables keep, in one record and in many: they arrive all the same.
 	n := newNames(elementRoles)

@@ -54,9 +54,29 @@ func (h *host) reset() {
 
 // read reads an element of the host. After an error it is as before.
 func (h *host) read(x *xmlstream.Reader) error {
+	before := h.mark()
+	return h.added(before, h.tape.element(x, h.tape.begun(x), hostName))
+}
+
+// attributes reads the attributes of the element that x stands at, which is HOST or holds its detections. After an error it is
+// as before. Their keys begin with the element's, so that the record itself uses none of them.
+func (h *host) attributes(x *xmlstream.Reader) error {
+	if x.Attrs() == 0 {
+		return nil
+	}
+	before := h.mark()
+	return h.added(before, h.tape.inside(x, h.tape.names.element(x.Name())))
+}
+
+// mark is how far the tape of a host was.
+type mark struct{ nodes, text, cuts int }
+
+func (h *host) mark() mark { return mark{len(h.tape.nodes), len(h.tape.text), h.tape.cuts} }
+
+// added takes note of what was added since before, or takes it back if there was an error.
+func (h *host) added(before mark, err error) error {
 	t := &h.tape
-	from, text, cuts := len(t.nodes), len(t.text), t.cuts
-	err := t.element(x, t.begun(x), hostName)
+	from := before.nodes
 	if err == nil {
 		t.reserve(from, true)
 		h.count(from)
@@ -65,7 +85,7 @@ func (h *host) read(x *xmlstream.Reader) error {
 		}
 	}
 	if err != nil {
-		t.nodes, t.text, t.attrs, t.cuts = t.nodes[:from], t.text[:text], t.attrs[:0], cuts
+		t.nodes, t.text, t.attrs, t.cuts = t.nodes[:from], t.text[:before.text], t.attrs[:0], before.cuts
 		return fmt.Errorf("host: %w", err)
 	}
 	for i := from; i < len(t.nodes); i += int(t.nodes[i].size) {

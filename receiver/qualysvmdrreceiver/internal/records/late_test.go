@@ -61,6 +61,18 @@ func TestLateElementsInMaps(t *testing.T) {
 	assert.Equal(t, out.Items[0].Bytes, out.Items[1].Bytes)
 }
 
+func TestLateAttributesAreAddedToo(t *testing.T) {
+	for _, settings := range []Settings{testSettings(), inJSON(testSettings())} {
+		out := detectionsOf(t, settings, oneHost(`<DETECTION/><DETECTION_LIST part="2"><DETECTION/></DETECTION_LIST>`))
+		records := recordsOf(out)
+		require.Len(t, records, 2)
+		for _, lr := range records {
+			assert.Contains(t, lr.Body().AsString(), `"DetectionListPart":"2"`)
+		}
+		assert.Equal(t, 1, out.Late)
+	}
+}
+
 func TestLateElementsThatWereAddedEmpty(t *testing.T) {
 	body := hostJSON(t, "<DETECTION/><IP>192.0.2.1</IP><NETBIOS>n</NETBIOS>")
 	assert.True(t, strings.HasSuffix(body, `},"IP":"192.0.2.1","Hostname":"n","Netbios":"n"}`), body)
@@ -97,7 +109,7 @@ func TestLateElementsBeforeTakeWithinTheHost(t *testing.T) {
 	var taken Output
 	step := 0
 	require.NoError(t, readHosts(d, strings.NewReader(oneHost("<DETECTION/><OS>late</OS>")), func() {
-		if step++; step == 3 {
+		if step++; step == 4 {
 			taken = d.Take()
 		}
 	}))

@@ -67,13 +67,14 @@ func TestNothingIsLost(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for round := range 300 {
 		d := &document{random: random}
-		d.WriteString("<HOST>")
+		d.WriteString("<HOST v='" + d.text() + "'>")
 		d.elements(random.IntN(6))
+		d.WriteString("<DETECTION_LIST v='" + d.text() + "'></DETECTION_LIST>")
 		d.WriteString("<DETECTION v='" + d.text() + "'>")
 		d.elements(random.IntN(10))
 		d.WriteString("</DETECTION>")
 		d.elements(random.IntN(6))
-		d.WriteString("</HOST>")
+		d.WriteString("<DETECTION_LIST v='" + d.text() + "'></DETECTION_LIST></HOST>")
 		inMap, inJSON := detectionsOf(t, unlimited(), d.String()), detectionsOf(t, inJSON(unlimited()), d.String())
 		body := onlyRecord(t, inJSON).Body().Str()
 		for _, text := range d.texts {
