@@ -6,7 +6,6 @@ package collect
 import (
 	"context"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
@@ -194,17 +193,7 @@ func (a *Activity) deliver(ctx context.Context, b *batch) error {
 	if err := a.offer(ctx, b); err != nil {
 		return err
 	}
-	var moved change
-	threshold := a.position.Running.Start.Add(-a.settings.Overlap).Unix()
-	for i := range b.items {
-		moved.part = append(moved.part, seenOf(&b.items[i]))
-	}
-	for _, item := range slices.Concat(b.items, b.suppressed) {
-		if item.Updated == 0 || item.Updated >= threshold {
-			moved.coming = append(moved.coming, seenOf(&item))
-		}
-	}
-	a.store(ctx, moved)
+	a.note(ctx, b, a.settings.Overlap)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/records"
 )
 
 // course is how far a dataset has come whose collections follow each other, each with a window: its position, and what
@@ -108,6 +109,24 @@ func (c *course) store(ctx context.Context, moved change, more ...func(*checkpoi
 		}
 		tx.Put(c.name, positionVersion, c.position)
 	}))
+}
+
+// note stores that the records of a batch were delivered. Those that changed within the overlap before the start of the
+// collection, or of which that is unknown, can come again in the next one.
+func (c *course) note(ctx context.Context, b *batch, overlap time.Duration) {
+	var moved change
+	threshold := c.position.Running.Start.Add(-overlap).Unix()
+	for i := range b.items {
+		moved.part = append(moved.part, seenOf(&b.items[i]))
+	}
+	for _, items := range [][]records.Item{b.items, b.suppressed} {
+		for i := range items {
+			if items[i].Updated == 0 || items[i].Updated >= threshold {
+				moved.coming = append(moved.coming, seenOf(&items[i]))
+			}
+		}
+	}
+	c.store(ctx, moved)
 }
 
 // orNow is the server's clock, or ours if the server tells no time.

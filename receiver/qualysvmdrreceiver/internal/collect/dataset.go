@@ -105,7 +105,7 @@ func (d *dataset) run(ctx context.Context, w work) {
 		}
 		if failures.ambiguous > 0 {
 			d.log.Warn("The answer can mean maintenance, a proxy, or a wrong address or permission: it is tried again a few times before the dataset stops.",
-				zap.Int("try", failures.ambiguous), zap.Int("tries", len(ambiguousWaits)+1), zap.Duration("next_in", wait))
+				zap.Error(err), zap.Int("try", failures.ambiguous), zap.Int("tries", len(ambiguousWaits)+1), zap.Duration("next_in", wait))
 		}
 		d.health.Fail(kind, err)
 		d.progress.retries.Add(1)

@@ -244,16 +244,6 @@ func (n *Inventory) deliver(ctx context.Context, b *batch) error {
 	if n.full(b.hosts) {
 		return nil
 	}
-	var c change
-	threshold := n.position.Running.Start.Add(-n.settings.Overlap).Unix()
-	for i := range b.items {
-		c.part = append(c.part, seenOf(&b.items[i]))
-	}
-	for _, item := range slices.Concat(b.items, b.suppressed) {
-		if item.Updated == 0 || item.Updated >= threshold {
-			c.coming = append(c.coming, seenOf(&item))
-		}
-	}
-	n.store(ctx, c)
+	n.note(ctx, b, n.settings.Overlap)
 	return nil
 }

@@ -23,7 +23,7 @@ import (
 // deliveryGrace is how long a delivery in flight may go on after the receiver was told to stop.
 const deliveryGrace = 5 * time.Second
 
-// format is what the collector's own metrics call the records.
+// format is what the collector's own spans call the format of the records.
 const format = "qualysvmdr"
 
 // Pipeline offers batches to the next consumer until they are accepted. One Pipeline serves all datasets of a receiver:

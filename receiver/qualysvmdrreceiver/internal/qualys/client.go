@@ -112,7 +112,7 @@ func New(s Settings) *Client {
 }
 
 // Refuse makes every further call to the endpoint return err at once, without sending anything: for a refusal that is known
-// from before a restart, or an ambiguous one that has lasted. A nil err allows calls again.
+// from elsewhere, as from before a restart. A nil err allows calls again.
 func (c *Client) Refuse(name EndpointName, err *Error) {
 	c.endpoint(name).login.refuse(err)
 }
