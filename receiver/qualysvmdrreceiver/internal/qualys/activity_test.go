@@ -207,6 +207,7 @@ func TestActivityRowsAreLimited(t *testing.T) {
 		{"long rows", strings.NewReader(logColumns + strings.Repeat("2026,"+long+","+long+"\n", 3)), 3, nil},
 		{"a row beyond the limit", strings.NewReader(logColumns + logRow + "2026," + long + "," + long + "," + long + "\n"), 1, errRowTooLarge},
 		{"a quoted field without end", io.MultiReader(strings.NewReader(logColumns+logRow+"2026,\""), endless("line\n")), 1, errRowTooLarge},
+		{"a row of commas only", io.MultiReader(strings.NewReader(logColumns+logRow), strings.NewReader(strings.Repeat(",", 70_000)+"\n")), 1, errRowTooLarge},
 		{"a line without end", io.MultiReader(strings.NewReader(logColumns+logRow), endless("x")), 1, errRowTooLarge},
 	}
 	for _, tt := range tests {

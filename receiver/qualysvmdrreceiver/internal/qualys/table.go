@@ -12,11 +12,15 @@ import (
 	"strings"
 )
 
-// maxRow is how many bytes of a CSV answer one row may take: as much as a record may hold.
-const maxRow = 8 << 20
+const (
+	// maxRow is how many bytes of a CSV answer one row may take: as much as a record may hold.
+	maxRow = 8 << 20
+	// maxCommas is how many commas: the memory of a row is mostly that of its fields, if those are short.
+	maxCommas = 64 << 10
+)
 
 var (
-	errRowTooLarge = errors.New("csv: row of more than 8 MiB")
+	errRowTooLarge = errors.New("csv: row of more than 8 MiB, or of more than 65536 fields")
 	errNotCSV      = errors.New("answer is not CSV")
 )
 
@@ -30,7 +34,7 @@ type table struct {
 }
 
 func newTable(src io.Reader) *table {
-	t := &table{src: &tableSource{src: bufio.NewReaderSize(src, 32<<10), left: maxRow}}
+	t := &table{src: &tableSource{src: bufio.NewReaderSize(src, 32<<10), left: maxRow, commas: maxCommas}}
 	t.csv = csv.NewReader(t.src)
 	t.csv.FieldsPerRecord = -1
 	t.csv.LazyQuotes = true
@@ -65,7 +69,7 @@ func (t *table) next() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.src.left = maxRow
+	t.src.left, t.src.commas = maxRow, maxCommas
 	if last := fields[len(fields)-1]; t.src.ended && strings.HasSuffix(last, endOfTable) {
 		if last == endOfTable && len(fields) == 1 {
 			return nil, io.EOF
@@ -82,11 +86,12 @@ const endOfTable = "\x00end\x00"
 
 // tableSource is the bytes of a table, with endOfTable behind them. What one row may take of them is limited.
 type tableSource struct {
-	src   *bufio.Reader
-	left  int   // of the limit
-	size  int64 // bytes read of src
-	ended bool
-	end   string // what is still to be read of endOfTable
+	src    *bufio.Reader
+	left   int   // of the limit
+	commas int   // that may still come
+	size   int64 // bytes read of src
+	ended  bool
+	end    string // what is still to be read of endOfTable
 }
 
 // Read reads the bytes.
@@ -99,11 +104,12 @@ func (s *tableSource) Read(p []byte) (int, error) {
 		s.end = s.end[n:]
 		return n, nil
 	}
-	if s.left <= 0 {
+	if s.left <= 0 || s.commas <= 0 {
 		return 0, errRowTooLarge
 	}
 	n, err := s.src.Read(p[:min(len(p), s.left)])
 	s.left -= n
+	s.commas -= bytes.Count(p[:n], []byte(","))
 	s.size += int64(n)
 	if err == io.EOF {
 		s.ended, s.end, err = true, "\n"+endOfTable, nil
