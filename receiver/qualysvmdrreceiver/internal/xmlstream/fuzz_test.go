@@ -70,30 +70,33 @@ func FuzzReader(f *testing.F) {
 	for _, seed := range seeds {
 		f.Add([]byte(seed))
 	}
+	// Windows of their own for each document would take most of the time.
+	wide, small := NewReader(nil), narrow(NewReader(nil), 2*MaxReference)
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		got, gotErr := readAll(NewReader(bytes.NewReader(doc)))
-		slow, slowErr := readAll(NewReader(iotest.OneByteReader(bytes.NewReader(doc))))
+		got, gotErr := readAll(reset(wide, bytes.NewReader(doc)))
+		slow, slowErr := readAll(reset(wide, iotest.OneByteReader(bytes.NewReader(doc))))
 		requirePrefix(t, got, slow)
 		requirePrefix(t, slow, got)
 		if errorText(gotErr) != errorText(slowErr) {
 			t.Fatalf("at once: %v, a byte at a time: %v", gotErr, slowErr)
 		}
 
-		inPlace, inPlaceErr := readAll(lent(doc, len(doc)/2))
+		wide.ResetBytes(doc[:len(doc)/2:len(doc)/2], bytes.NewReader(doc[len(doc)/2:]))
+		inPlace, inPlaceErr := readAll(wide)
 		requirePrefix(t, got, inPlace)
 		requirePrefix(t, inPlace, got)
 		if errorText(gotErr) != errorText(inPlaceErr) {
 			t.Fatalf("from a source: %v, in place: %v", gotErr, inPlaceErr)
 		}
 
-		shortly, shortlyErr := readShortcuts(NewReader(bytes.NewReader(doc)))
+		shortly, shortlyErr := readShortcuts(reset(wide, bytes.NewReader(doc)))
 		requirePrefix(t, got, shortly)
 		requirePrefix(t, shortly, got)
 		if errorText(gotErr) != errorText(shortlyErr) {
 			t.Fatalf("by tokens: %v, by shortcuts: %v", gotErr, shortlyErr)
 		}
 
-		narrowly, narrowErr := readAll(narrow(NewReader(bytes.NewReader(doc)), 2*MaxReference))
+		narrowly, narrowErr := readAll(reset(small, bytes.NewReader(doc)))
 		if !strings.Contains(errorText(narrowErr), "longer than 65536 bytes") {
 			requireSameBeginning(t, got, narrowly)
 			if errorText(gotErr) != errorText(narrowErr) || gotErr == nil && len(got) != len(narrowly) {
@@ -126,6 +129,11 @@ func requireSameBeginning(t *testing.T, a, b []token) {
 	requirePrefix(t, a, b)
 }
 
+func reset(r *Reader, src io.Reader) *Reader {
+	r.Reset(src)
+	return r
+}
+
 func errorText(err error) string {
 	if err == nil {
 		return ""
@@ -138,11 +146,12 @@ func FuzzRaw(f *testing.F) {
 		f.Add([]byte(seed), byte(0))
 		f.Add([]byte(seed), byte(200))
 	}
+	r, fragments := NewReader(nil), NewFragmentReader(nil)
 	f.Fuzz(func(t *testing.T, doc []byte, limit byte) {
-		want, err := readAll(NewReader(bytes.NewReader(doc)))
+		want, err := readAll(reset(r, bytes.NewReader(doc)))
 		valid := err == nil
 		for _, src := range []io.Reader{bytes.NewReader(doc), iotest.OneByteReader(bytes.NewReader(doc))} {
-			r := NewReader(src)
+			r.Reset(src)
 			if _, err := r.Next(); err != nil {
 				continue
 			}
@@ -158,7 +167,7 @@ func FuzzRaw(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := readAll(NewFragmentReader(bytes.NewReader(raw)))
+			got, err := readAll(reset(fragments, bytes.NewReader(raw)))
 			if err != nil {
 				t.Fatal(err)
 			}
