@@ -18,7 +18,7 @@ import (
 var (
 	printTable      = flag.Bool("table", false, "measure everything and print the table, instead of running tests")
 	rounds          = flag.Int("rounds", 9, "rounds of the table")
-	collectors      = flag.Int("collectors", 3, "collections of which the memory is measured, of each size")
+	collectors      = flag.Int("collectors", 7, "collections of which the memory is measured, of each size")
 	collectorBinary = flag.String("collector", "bin/otelcol-qualysvmdr", "the built collector")
 	simulatorBinary = flag.String("simulator", "bin/simulator", "the built simulator")
 )
