@@ -25,8 +25,8 @@ import (
 	"time"
 )
 
-// collector measures the memory of the built collector, while it collects one page of the simulator and exports it to a
-// sink in this process.
+// collector measures the memory of the built collector, while it collects from the simulator and exports to a sink in this
+// process.
 type collector struct {
 	binary, simulator string // the programs
 	dir               string
@@ -35,12 +35,12 @@ type collector struct {
 // footprint is what a collection took.
 type footprint struct {
 	peak     int64 // bytes of resident memory
-	received int64 // bytes of the page
+	received int64 // bytes of the pages
 	exported int64 // bytes that came to the sink
 	took     time.Duration
 }
 
-// collectorConfig collects once. The page holds detections of all states, and the exporter has no queue, which would hold
+// collectorConfig collects once. The pages hold detections of all states, and the exporter has no queue, which would hold
 // records that the receiver has handed on.
 const collectorConfig = `
 receivers:
@@ -49,7 +49,7 @@ receivers:
     username: ${env:QUALYS_USERNAME}
     password: ${env:QUALYS_PASSWORD}
     initial_delay: 0s
-    vulnerabilities: {initial_lookback: 87600h, page_size: 10000}
+    vulnerabilities: {initial_lookback: 87600h, page_size: %[4]d}
     storage: file_storage
 exporters:
   otlp_http: {endpoint: %[2]q, compression: none, sending_queue: {enabled: false}, retry_on_failure: {enabled: false}}
@@ -64,8 +64,13 @@ service:
     metrics: {level: none}
 `
 
-// run collects one page of at least so many bytes.
-func (c *collector) run(ctx context.Context, size int64) (footprint, error) {
+const (
+	onePage    = 10_000 // hosts in a page: all that there are
+	smallPages = 50     // pages of about 20 MB
+)
+
+// run collects at least so many bytes, in pages of so many hosts.
+func (c *collector) run(ctx context.Context, size int64, hosts int) (footprint, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var f footprint
@@ -90,7 +95,7 @@ func (c *collector) run(ctx context.Context, size int64) (footprint, error) {
 		return f, err
 	}
 	config := filepath.Join(dir, "config.yaml")
-	text := fmt.Sprintf(collectorConfig, server, "http://"+sink.Addr().String(), filepath.Join(dir, "storage"))
+	text := fmt.Sprintf(collectorConfig, server, "http://"+sink.Addr().String(), filepath.Join(dir, "storage"), hosts)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return f, err
 	}
@@ -104,7 +109,7 @@ func (c *collector) run(ctx context.Context, size int64) (footprint, error) {
 	if err := cmd.Start(); err != nil {
 		return f, err
 	}
-	f.received, err = awaitCollection(log)
+	f.received, err = awaitCollection(log, hosts)
 	f.took = time.Since(began)
 	if err != nil {
 		cancel()
@@ -117,8 +122,7 @@ func (c *collector) run(ctx context.Context, size int64) (footprint, error) {
 	return f, errors.Join(err, cmd.Wait())
 }
 
-// simulate starts a simulator that serves one page of somewhat more than so many bytes, until ctx ends, and returns its
-// address.
+// simulate starts a simulator that serves somewhat more than so many bytes, until ctx ends, and returns its address.
 func (c *collector) simulate(ctx context.Context, size int64) (string, error) {
 	cmd := exec.CommandContext(ctx, c.simulator, "--listen=127.0.0.1:0", "--username=user", "--password=pass", "--no-gzip",
 		"--total-bytes="+strconv.FormatInt(size/4*5, 10)) // which counts what is not asked for, too
@@ -143,8 +147,9 @@ func (c *collector) simulate(ctx context.Context, size int64) (string, error) {
 	return "", errors.Join(errors.New("the simulator tells no address"), cmd.Wait())
 }
 
-// awaitCollection reads a collector's log through the summary of its collection, and returns how many bytes it received.
-func awaitCollection(log io.Reader) (int64, error) {
+// awaitCollection reads a collector's log through the summary of its collection, in pages of so many hosts, and returns how
+// many bytes it received.
+func awaitCollection(log io.Reader, hosts int) (int64, error) {
 	lines := bufio.NewScanner(log)
 	var read bytes.Buffer
 	for lines.Scan() {
@@ -159,8 +164,8 @@ func awaitCollection(log io.Reader) (int64, error) {
 			continue
 		}
 		if line.Message == "Collection finished." {
-			if line.Pages != 1 || line.Retries != 0 {
-				return 0, fmt.Errorf("%d pages and %d retries instead of one page", line.Pages, line.Retries)
+			if (line.Pages == 1) != (hosts == onePage) || line.Retries != 0 {
+				return 0, fmt.Errorf("%d pages of %d hosts and %d retries", line.Pages, hosts, line.Retries)
 			}
 			return line.Received, nil
 		}
