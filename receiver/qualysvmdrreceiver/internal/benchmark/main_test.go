@@ -17,8 +17,8 @@ import (
 // What make bench gives: the table instead of tests.
 var (
 	printTable      = flag.Bool("table", false, "measure everything and print the table, instead of running tests")
-	rounds          = flag.Int("rounds", 9, "rounds of the table")
-	collectors      = flag.Int("collectors", 7, "collections of which the memory is measured, of each size")
+	rounds          = flag.Int("rounds", 13, "rounds of the table")
+	collectors      = flag.Int("collectors", 5, "collections of which the memory is measured, of each size")
 	collectorBinary = flag.String("collector", "bin/otelcol-qualysvmdr", "the built collector")
 	simulatorBinary = flag.String("simulator", "bin/simulator", "the built simulator")
 )

@@ -94,6 +94,9 @@ type table struct {
 	dir    string // of files that are thrown away
 	rows   []*row
 	speeds []speed
+	// growth is what one page of 1 GB takes of memory against one of 20 MB. It is no row, as it tells of the length of a
+	// collection and not of its pages.
+	growth []float64
 }
 
 // speed is how fast something was, in bytes of input a second.
@@ -136,6 +139,10 @@ func writeTable(ctx context.Context, out io.Writer) error {
 	fmt.Fprintf(out, "%s %s/%s, %d cores; %d rounds in %s\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), *rounds, time.Since(began).Round(time.Second))
 	if err := printRows(out, t.rows); err != nil {
 		return err
+	}
+	if len(t.growth) > 0 {
+		fmt.Fprintf(out, "\npeak memory after one page of 1 GB against one of 20 MB, which is done after ten garbage collections: %s (%s to %s)\n",
+			ratio.format(median(t.growth)), ratio.format(slices.Min(t.growth)), ratio.format(slices.Max(t.growth)))
 	}
 	fmt.Fprintln(out, "\nmedian speeds on this machine, in MB of input a second:")
 	for _, s := range t.speeds {
