@@ -32,6 +32,25 @@ func entries(counts map[string]int) map[string]int {
 	return counts
 }
 
+// detect makes the fake answer with detections of the QIDs 1000 to 1003, and with so many entries from 1000 on.
+func (f *fakeQualys) detect(entries int) {
+	f.hosts = detections(20, time.Now().Add(-24*time.Hour))
+	for qid := 1000; qid < 1000+entries; qid++ {
+		f.entries[qid] = time.Now().Add(-48 * time.Hour)
+	}
+}
+
+// refreshFails makes the fake answer no refresh before that time.
+func (f *fakeQualys) refreshFails(until time.Time) {
+	f.fault = func(r *request, w http.ResponseWriter) bool {
+		if r.form.Get("details") != "None" || !time.Now().Before(until) {
+			return false
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	}
+}
+
 func TestEachDetectedEntryIsDeliveredOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake, next := newFake(), newSink()
@@ -172,10 +191,7 @@ func TestManyQIDsCostLittle(t *testing.T) {
 func TestEntryThatCannotBeReadHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake, next := newFake(), newSink()
-		fake.hosts = detections(20, time.Now().Add(-24*time.Hour)) // QIDs 1000 to 1003
-		for qid := 1000; qid < 1004; qid++ {
-			fake.entries[qid] = time.Now().Add(-48 * time.Hour)
-		}
+		fake.detect(4)
 		broken := true
 		fake.fault = func(r *request, w http.ResponseWriter) bool {
 			if !broken || !strings.Contains(r.form.Get("ids"), "1000") {
@@ -227,10 +243,7 @@ func TestEntriesThatWereNotAskedForTakeNoMemory(t *testing.T) {
 func TestEntriesThatARefreshNamesOftenCountOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake, next := newFake(), newSink()
-		fake.hosts = detections(20, time.Now().Add(-24*time.Hour)) // QIDs 1000 to 1003
-		for qid := 1000; qid < 1004; qid++ {
-			fake.entries[qid] = time.Now().Add(-48 * time.Hour)
-		}
+		fake.detect(4)
 		fake.fault = func(r *request, w http.ResponseWriter) bool {
 			if r.form.Get("details") != "None" {
 				return false
@@ -252,18 +265,8 @@ func TestEntriesThatARefreshNamesOftenCountOnce(t *testing.T) {
 func TestRefreshThatWorksAgainLeavesError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake, next := newFake(), newSink()
-		fake.hosts = detections(20, time.Now().Add(-24*time.Hour))
-		for qid := 1000; qid < 1004; qid++ {
-			fake.entries[qid] = time.Now().Add(-48 * time.Hour)
-		}
-		up := time.Now().Add(25 * time.Hour)
-		fake.fault = func(r *request, w http.ResponseWriter) bool {
-			if r.form.Get("details") != "None" || time.Now().After(up) {
-				return false
-			}
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return true
-		}
+		fake.detect(4)
+		fake.refreshFails(time.Now().Add(25 * time.Hour))
 		b := newBench(t, fake, next, nil)
 		_, _, run := b.vulnerabilities(testVulnerabilities(), testKnowledgeBase())
 		defer run.stop()
@@ -277,17 +280,8 @@ func TestRefreshThatWorksAgainLeavesError(t *testing.T) {
 func TestEntriesDoNotWaitForARefreshThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake, next := newFake(), newSink()
-		fake.hosts = detections(20, time.Now().Add(-24*time.Hour))
-		for qid := 1000; qid < 1005; qid++ {
-			fake.entries[qid] = time.Now().Add(-48 * time.Hour)
-		}
-		fake.fault = func(r *request, w http.ResponseWriter) bool {
-			if r.form.Get("details") != "None" {
-				return false
-			}
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return true
-		}
+		fake.detect(5)
+		fake.refreshFails(time.Now().Add(48 * time.Hour))
 		b := newBench(t, fake, next, nil)
 		_, _, run := b.vulnerabilities(testVulnerabilities(), testKnowledgeBase())
 		defer run.stop()
@@ -303,10 +297,7 @@ func TestEntriesDoNotWaitForARefreshThatFails(t *testing.T) {
 func TestRestOfABrokenPageDoesNotWaitForTheDetections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake, next := newFake(), newSink()
-		fake.hosts = detections(20, time.Now().Add(-24*time.Hour))
-		for qid := 1000; qid < 1004; qid++ {
-			fake.entries[qid] = time.Now().Add(-48 * time.Hour)
-		}
+		fake.detect(4)
 		cut, detectionsGoOn := false, make(chan struct{})
 		fake.fault = func(r *request, w http.ResponseWriter) bool {
 			switch {
@@ -340,10 +331,7 @@ func TestRestOfABrokenPageDoesNotWaitForTheDetections(t *testing.T) {
 func TestPageCutBehindItsLastEntryLeavesError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake, next := newFake(), newSink()
-		fake.hosts = detections(20, time.Now().Add(-24*time.Hour))
-		for qid := 1000; qid < 1004; qid++ {
-			fake.entries[qid] = time.Now().Add(-48 * time.Hour)
-		}
+		fake.detect(4)
 		fake.fault = func(r *request, w http.ResponseWriter) bool {
 			if r.form.Get("ids") != "1003" {
 				return false
