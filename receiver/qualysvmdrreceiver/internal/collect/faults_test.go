@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -298,6 +299,18 @@ func TestWhatIsKeptOfAHostSetAsideDoesNotGrowWithItsChanges(t *testing.T) {
 	})
 }
 
+// setAside makes a host break the pages that hold it, and answers by tell when it is asked for alone after that.
+func (f *fakeQualys) setAside(host uint64, tell func(http.ResponseWriter)) {
+	f.broken[host] = true
+	f.fault = func(r *request, w http.ResponseWriter) bool {
+		if r.form.Get("ids") != strconv.FormatUint(host, 10) {
+			return false
+		}
+		tell(w)
+		return true
+	}
+}
+
 func TestHostSetAsideThatIsNotAnsweredForHoldsNothingUp(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -310,14 +323,7 @@ func TestHostSetAsideThatIsNotAnsweredForHoldsNothingUp(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fake, next := newFake(), newSink()
 				fake.hosts = detections(9, time.Now().Add(-24*time.Hour))
-				fake.broken[20] = true
-				fake.fault = func(r *request, w http.ResponseWriter) bool {
-					if r.form.Get("ids") != "20" {
-						return false
-					}
-					test.tell(w)
-					return true
-				}
+				fake.setAside(20, test.tell)
 				b := newBench(t, fake, next, nil)
 				v, _, run := b.vulnerabilities(testVulnerabilities(), nil)
 				defer run.stop()
@@ -348,15 +354,10 @@ func TestHostSetAsideThatQualysDoesNotKnowAnyMoreStopsNothing(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				fake, next := newFake(), newSink()
 				fake.hosts = detections(9, time.Now().Add(-24*time.Hour))
-				fake.broken[20] = true
-				fake.fault = func(r *request, w http.ResponseWriter) bool {
-					if r.form.Get("ids") != "20" {
-						return false
-					}
+				fake.setAside(20, func(w http.ResponseWriter) {
 					w.WriteHeader(http.StatusBadRequest)
 					fmt.Fprintf(w, "<SIMPLE_RETURN><RESPONSE><CODE>%d</CODE><TEXT>parameter ids has invalid value: 20</TEXT></RESPONSE></SIMPLE_RETURN>", code)
-					return true
-				}
+				})
 				b := newBench(t, fake, next, nil)
 				v, _, run := b.vulnerabilities(testVulnerabilities(), nil)
 				defer run.stop()
