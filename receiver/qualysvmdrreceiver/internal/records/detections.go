@@ -53,8 +53,8 @@ func NewDetections(settings Settings) *Detections {
 }
 
 // Begin says when what follows was collected, by the server's clock. It ends the host that was being read, and drops what was
-// made and not taken. Keep is called for every detection that has been read whole; if it returns false, no record is made of it. The Item is valid during
-// the call, Bytes is not known yet. Without keep all records are made.
+// made and not taken. Keep is called for every detection that has been read whole; if it returns false, no record is made of
+// it. The Item is valid during the call, Bytes is not known yet. Without keep all records are made.
 func (d *Detections) Begin(collected time.Time, keep func(*Item) bool) {
 	d.stale = 0
 	d.host.reset()
