@@ -143,7 +143,7 @@ func TestExampleOfSeveralSubscriptions(t *testing.T) {
 	sources := func(logType string) map[string]bool {
 		found := map[string]bool{}
 		for _, r := range sink.Records(logType) {
-			source, _ := r.Resource.Attributes().Get("qualys.source")
+			source, _ := r.Resource.Attributes().Get("qualys.receiver")
 			found[source.Str()] = true
 		}
 		return found

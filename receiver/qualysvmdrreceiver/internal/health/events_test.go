@@ -168,14 +168,14 @@ func TestEventRecord(t *testing.T) {
 func TestDescribeFillsResourceAndScope(t *testing.T) {
 	p := &pipeline{}
 	events, r := started(EventSettings{Consume: p.consume, Describe: func(resource pcommon.Resource, scope pcommon.InstrumentationScope) {
-		resource.Attributes().PutStr("qualys.source", "qualysvmdr/emea")
+		resource.Attributes().PutStr("qualys.receiver", "qualysvmdr/emea")
 		scope.SetName("receiver")
 	}})
 	r.Dataset(vulnerabilities).Reach(Started)
 	events.Close(t.Context())
 	require.Len(t, p.logs, 1)
 	described := p.logs[0].ResourceLogs().At(0)
-	assert.Equal(t, map[string]any{"qualys.source": "qualysvmdr/emea"}, described.Resource().Attributes().AsRaw())
+	assert.Equal(t, map[string]any{"qualys.receiver": "qualysvmdr/emea"}, described.Resource().Attributes().AsRaw())
 	assert.Equal(t, "receiver", described.ScopeLogs().At(0).Scope().Name())
 }
 

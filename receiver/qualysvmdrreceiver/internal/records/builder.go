@@ -13,19 +13,21 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 )
 
-// builder is what the builders of all datasets do alike: it gathers records in Outputs.
+// builder is what the builders of all datasets do alike: it gathers records in Chunks.
 type builder struct {
 	settings  Settings
 	blocks    blocks
 	hasher    hasher
 	collected pcommon.Timestamp
-	keep      func(*Item) bool
+	// collection is the ID of the collection, which every record carries.
+	collection string
+	keep       func(*Item) bool
 
 	item    Item   // of the record in work
-	says    uint64 // hash of what that record says, 0: it says what item.Values is the hash of
+	says    uint64 // hash of what that record says, 0: it says what item.Content is the hash of
 	json    []byte
-	current Output
-	ready   []Output // closed before they were taken
+	current Chunk
+	ready   []Chunk // closed before they were taken
 	records plog.LogRecordSlice
 	open    bool // whether current has the resource of the next record
 }
@@ -37,15 +39,16 @@ func newBuilder(settings Settings) builder {
 	if settings.MaxBytes <= 0 {
 		settings.MaxBytes = math.MaxInt
 	}
-	return builder{settings: settings, current: Output{Logs: plog.NewLogs()}}
+	return builder{settings: settings, current: Chunk{Logs: plog.NewLogs()}}
 }
 
 // begin sets what the following records have in common. What was made before and not taken is dropped: who gave up reading
 // in between reads it again.
-func (b *builder) begin(collected time.Time, keep func(*Item) bool) {
+func (b *builder) begin(collected time.Time, collection string, keep func(*Item) bool) {
 	b.collected = pcommon.NewTimestampFromTime(collected)
+	b.collection = collection
 	b.keep = keep
-	b.current = Output{Logs: plog.NewLogs(), Items: b.current.Items[:0]}
+	b.current = Chunk{Logs: plog.NewLogs(), Items: b.current.Items[:0]}
 	clear(b.ready)
 	b.ready = b.ready[:0]
 	b.records = plog.LogRecordSlice{}
@@ -55,7 +58,7 @@ func (b *builder) begin(collected time.Time, keep func(*Item) bool) {
 // wanted tells whether the record in work is to be made.
 func (b *builder) wanted() bool { return b.keep == nil || b.keep(&b.item) }
 
-// fits tells whether the record in work may join the current Output.
+// fits tells whether the record in work may join the current Chunk.
 func (b *builder) fits() bool {
 	n := len(b.current.Items)
 	return n == 0 || n < b.settings.MaxRecords && b.current.Bytes+int(b.item.Bytes) <= b.settings.MaxBytes
@@ -68,8 +71,8 @@ func (b *builder) Full() bool {
 	return len(b.ready) > 0 || n > 0 && (n >= b.settings.MaxRecords || b.current.Bytes >= b.settings.MaxBytes)
 }
 
-// take returns the oldest Output.
-func (b *builder) take() Output {
+// take returns the oldest Chunk.
+func (b *builder) take() Chunk {
 	if len(b.ready) == 0 {
 		b.finish()
 	}
@@ -78,10 +81,10 @@ func (b *builder) take() Output {
 	return out
 }
 
-// finish closes the current Output and begins a fresh one.
+// finish closes the current Chunk and begins a fresh one.
 func (b *builder) finish() {
 	b.ready = append(b.ready, b.current)
-	b.current = Output{Logs: plog.NewLogs(), Items: make([]Item, 0, len(b.current.Items))}
+	b.current = Chunk{Logs: plog.NewLogs(), Items: make([]Item, 0, len(b.current.Items))}
 	b.records = plog.LogRecordSlice{}
 	b.open = false
 }
@@ -105,9 +108,12 @@ func (b *builder) record(dataset *dataset, extra int) plog.LogRecord {
 	lr.SetTimestamp(b.collected)
 	lr.SetEventName(dataset.event)
 	attrs := lr.Attributes()
-	attrs.EnsureCapacity(2 + extra)
+	attrs.EnsureCapacity(3 + extra)
 	attrs.PutStr(attrLogType, dataset.logType)
 	attrs.PutStr(attrUID, b.uid())
+	if b.collection != "" {
+		attrs.PutStr(attrCollectionID, b.collection)
+	}
 	b.current.Items = append(b.current.Items, b.item)
 	b.current.Bytes += int(b.item.Bytes)
 	return lr
@@ -115,14 +121,14 @@ func (b *builder) record(dataset *dataset, extra int) plog.LogRecord {
 
 // uid is the same for records that say the same of the same.
 func (b *builder) uid() string {
-	values := b.item.Values
+	content := b.item.Content
 	if b.says != 0 {
-		values = b.says
+		content = b.says
 	}
 	var raw, text [32]byte
 	for i := range 8 {
-		raw[i] = byte(b.item.Identity >> (56 - 8*i))
-		raw[8+i] = byte(values >> (56 - 8*i))
+		raw[i] = byte(b.item.Key >> (56 - 8*i))
+		raw[8+i] = byte(content >> (56 - 8*i))
 	}
 	hex.Encode(text[:], raw[:16])
 	return b.blocks.cut(text[:])

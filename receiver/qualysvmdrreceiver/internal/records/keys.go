@@ -97,6 +97,7 @@ const (
 	roleLastProcessed
 	roleLastScan
 	roleLastServiceModification
+	roleLastTest
 	roleLastUpdate
 	roleLastVMAuthScanned
 	roleLastVMScanned
@@ -115,6 +116,7 @@ const (
 	roleSSL
 	roleStatus
 	roleThreatIntel
+	roleTimesFound
 	roleTitle
 	roleType
 	roleUniqueVulnID
@@ -134,6 +136,7 @@ const (
 	roleInterfaceAddress
 	roleLastModified
 	roleLastUpdated
+	roleLastUpdatedDate
 	roleNetworkInterfaces
 	roleOpenPort
 	roleOpenPorts
@@ -173,6 +176,7 @@ var elementRoles = map[string]role{
 	"LastProcessedDateTime":           roleLastProcessed,
 	"LastScanDateTime":                roleLastScan,
 	"LastServiceModificationDateTime": roleLastServiceModification,
+	"LastTestDateTime":                roleLastTest,
 	"LastUpdateDateTime":              roleLastUpdate,
 	"LastVmAuthScannedDate":           roleLastVMAuthScanned,
 	"LastVmScannedDate":               roleLastVMScanned,
@@ -191,6 +195,7 @@ var elementRoles = map[string]role{
 	"Ssl":                             roleSSL,
 	"Status":                          roleStatus,
 	"ThreatIntel":                     roleThreatIntel,
+	"TimesFound":                      roleTimesFound,
 	"Title":                           roleTitle,
 	"Type":                            roleType,
 	"UniqueVulnId":                    roleUniqueVulnID,
@@ -215,6 +220,7 @@ var memberRoles = map[string]role{
 	"instanceId":               roleInstanceID, // of EC2 and of Google's
 	"lastModifiedDate":         roleLastModified,
 	"lastUpdated":              roleLastUpdated,
+	"lastUpdatedDate":          roleLastUpdatedDate,
 	"networkInterfaceListData": roleNetworkInterfaces,
 	"openPort":                 roleOpenPort,
 	"openPortListData":         roleOpenPorts,
