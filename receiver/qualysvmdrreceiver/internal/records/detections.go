@@ -88,7 +88,9 @@ func (d *Detections) Detection(x *xmlstream.Reader) error {
 	if err := t.root(x, t.push(t.names.detection, object), d.name); err != nil {
 		return fmt.Errorf("detection: %w", err)
 	}
-	d.host.prepare(&d.builder)
+	if err := d.host.prepare(&d.builder); err != nil {
+		return err
+	}
 	d.at.find(t.nodes, 1, len(t.nodes))
 	d.identify()
 	if !d.wanted() {

@@ -189,7 +189,7 @@ func (t *tape) end(at int, n *name) error {
 	if n.wrapper && t.uniform(at+1) {
 		// The children become one list, which takes the place of the wrapper.
 		t.nodes[at+1].repeats = true
-		if _, err := t.unite(at + 1); err != nil {
+		if _, err := t.mergeDuplicateKeys(at + 1); err != nil {
 			return err
 		}
 		copy(t.nodes[at:], t.nodes[at+1:])

@@ -19,11 +19,7 @@ type key struct {
 	hash   uint64
 	role   role
 	kept   bool // is known to later records, too
-	// What the grouper notes.
-	stamp uint64
-	group int32
-	host  uint64 // the last host that had it
-	next  *key   // that of the member which followed last time
+	next   *key // that of the member which followed last time
 }
 
 func newKey(text string, r role) *key {

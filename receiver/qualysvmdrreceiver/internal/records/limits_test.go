@@ -229,7 +229,7 @@ func TestTooManyKeys(t *testing.T) {
 	require.ErrorIs(t, readEntries(k, strings.NewReader("<VULN><X><B/><B/>"+elements.String()+"</X></VULN>")), ErrTooLarge)
 	d := NewDetections(testSettings())
 	d.Begin(collected, "", nil)
-	require.ErrorIs(t, readHosts(d, strings.NewReader(oneHost(elements.String())), nil), ErrTooLarge)
+	require.ErrorIs(t, readHosts(d, strings.NewReader(oneHost(elements.String(), "<DETECTION/>")), nil), ErrTooLarge)
 	a := NewAssets(testSettings())
 	a.Begin(collected, "", nil)
 	require.ErrorIs(t, readAssets(a, strings.NewReader(`[{"x":1`+members.String()+`}]`)), ErrTooLarge)

@@ -37,13 +37,13 @@ type node struct {
 
 // tape is a record, or a part of one, while it is read.
 type tape struct {
-	names *names
-	nodes []node
-	text  []byte
-	attrs []node // of the elements that are open, until those end
-	group grouper
-	limit int // of size, less what names have taken of it
-	cuts  int // values of which the end is missing
+	names  *names
+	nodes  []node
+	text   []byte
+	attrs  []node // of the elements that are open, until those end
+	merger merger
+	limit  int // of size, less what names have taken of it
+	cuts   int // values of which the end is missing
 }
 
 func newTape(n *names) tape {
@@ -59,7 +59,7 @@ func (t *tape) reset(limit int) (fresh bool) {
 	fresh = t.names.forget() || cap(t.text)+nodeSize*cap(t.nodes) > retained
 	if fresh {
 		t.nodes, t.text, t.attrs = nil, nil, nil
-		t.group = grouper{stamp: t.group.stamp} // keys have older ones
+		t.merger = merger{}
 	}
 	t.nodes = t.nodes[:0]
 	t.text = t.text[:0]
@@ -117,7 +117,7 @@ func (t *tape) span(at, from int) {
 
 // close makes the values from index at+1 on the children of the map at, which has just become complete.
 func (t *tape) close(at int) error {
-	n, err := t.unite(at + 1)
+	n, err := t.mergeDuplicateKeys(at + 1)
 	if err != nil {
 		return err
 	}
@@ -136,9 +136,9 @@ func (t *tape) closeList(at int) {
 	t.nodes[at].size = int32(len(t.nodes) - at)
 }
 
-// unite makes every key unique among the siblings from index from to the end, and returns how many they are.
-func (t *tape) unite(from int) (int, error) {
-	nodes, n, err := t.group.unite(t.nodes, from, t.names.empty)
+// mergeDuplicateKeys makes every key unique among the siblings from index from to the end, and returns how many they are.
+func (t *tape) mergeDuplicateKeys(from int) (int, error) {
+	nodes, n, err := t.merger.mergeDuplicateKeys(t.nodes, from, t.names.empty)
 	t.nodes = nodes
 	return n, err
 }
