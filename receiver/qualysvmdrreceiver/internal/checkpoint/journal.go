@@ -13,6 +13,7 @@ import (
 
 const (
 	journalPrefix = "journal/"
+	journalHead   = "/head"
 	headVersion   = 1
 
 	// chunkBytes of entries make a full chunk: an append rewrites no more than that of what it found, and a million entries
@@ -63,6 +64,14 @@ func (s *Store) OpenJournal(ctx context.Context, name string, entrySize int) (*J
 		return j, nil, fmt.Errorf("journal %q: %w", name, err)
 	}
 	return j, entries, nil
+}
+
+// NewJournal returns an empty journal of that name without reading what the storage may hold under it, which the first append
+// makes unreadable. The name is one that was not used before; an entry has between 1 byte and 16 KiB.
+func (s *Store) NewJournal(name string, entrySize int) *Journal {
+	j := &Journal{name: name, entrySize: entrySize, perChunk: chunkBytes / entrySize}
+	j.reset()
+	return j
 }
 
 func (j *Journal) load(ctx context.Context, s *Store) ([]byte, error) {
@@ -173,7 +182,7 @@ func (j *Journal) newChunk() []byte {
 }
 
 func (j *Journal) headKey() string {
-	return journalPrefix + j.name + "/head"
+	return journalPrefix + j.name + journalHead
 }
 
 func (j *Journal) chunkKey(index int) string {

@@ -7,11 +7,13 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"go.opentelemetry.io/collector/extension/xextension/storage"
@@ -126,8 +128,11 @@ func (s *Store) write(ctx context.Context) error {
 	if len(s.pending) == 0 {
 		return nil
 	}
-	ops := make([]*storage.Operation, 0, len(s.pending))
-	for _, key := range slices.Sorted(maps.Keys(s.pending)) {
+	keys := slices.SortedFunc(maps.Keys(s.pending), func(a, b string) int {
+		return cmp.Or(cmp.Compare(s.rank(a), s.rank(b)), cmp.Compare(a, b))
+	})
+	ops := make([]*storage.Operation, 0, len(keys))
+	for _, key := range keys {
 		if value := s.pending[key]; value != nil {
 			ops = append(ops, storage.SetOperation(key, value))
 		} else {
@@ -139,6 +144,21 @@ func (s *Store) write(ctx context.Context) error {
 	}
 	clear(s.pending)
 	return nil
+}
+
+// rank orders what one Batch writes: chunks of journals, their heads, documents, then deletions. Not every storage writes a
+// Batch as a whole; with this order what any part of it leaves behind repeats records and loses none, as nothing counts on
+// what is not there yet, and nothing is gone that something still counts on.
+func (s *Store) rank(key string) int {
+	switch {
+	case s.pending[key] == nil:
+		return 3
+	case strings.HasPrefix(key, documentPrefix):
+		return 2
+	case strings.HasSuffix(key, journalHead):
+		return 1
+	}
+	return 0
 }
 
 // Close writes what is still pending and closes the client. Later calls of Close do nothing, those of other methods fail.

@@ -1,0 +1,345 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
+)
+
+const (
+	// boundarySize is the size of a stored boundary between ranges in bytes.
+	boundarySize = 8
+	// listTries is how often the IDs of a pass are asked for.
+	listTries = 3
+)
+
+// pass is one list of a collection at work: its ranges, and the shards that read them.
+type pass struct {
+	collector *Collector
+	run       *Run
+	pass      *Pass
+	lister    Lister // nil: the pass is not cut into ranges
+	ranges    *checkpoint.Journal
+	shards    sync.WaitGroup
+	listings  sync.WaitGroup
+	cancel    context.CancelFunc
+
+	mu sync.Mutex // guards everything below
+	// starts are the beginnings of the ranges behind the first one, which begins at 0. Each ends before the next one; the last
+	// one has no end.
+	starts []uint64
+	next   int // the next range to be taken
+	slots  []slot
+	// running tells which slots have a shard at work.
+	running  []bool
+	active   int
+	givenWay bool
+	failed   error
+	// listing is whether the IDs have been asked for; listed are those that came, until the pass is cut.
+	listing bool
+	listed  []Range
+	// from and to are what the first page spanned, to 0: there was none yet. The ranges become as large.
+	from, to uint64
+}
+
+// countsOf returns what a run has done so far.
+func (c *Collector) countsOf(ctx context.Context, run *Run) (Counts, error) {
+	counts := run.Counts
+	slots, err := c.loadSlots(ctx, run)
+	if err != nil {
+		return Counts{}, err
+	}
+	for _, s := range slots {
+		counts = counts.plus(s.Counts)
+	}
+	return counts, nil
+}
+
+// loadSlots reads the shards of the pass that a run is in. Errors are those of the storage.
+func (c *Collector) loadSlots(ctx context.Context, run *Run) ([]slot, error) {
+	slots := make([]slot, run.Slots)
+	for k := range slots {
+		found, err := c.state.store.Load(ctx, c.state.prefix(run)+"slot/"+strconv.Itoa(k), stateVersion, &slots[k])
+		switch {
+		case unreadable(err):
+			c.dataset.Log.Error("a stored cursor cannot be read; its range is collected again", zap.Error(err))
+			slots[k] = slot{Range: -1, Done: true}
+		case err != nil:
+			return nil, fmt.Errorf("reading a cursor: %w", err)
+		case !found:
+			slots[k] = slot{Range: -1, Done: true}
+		}
+	}
+	return slots, nil
+}
+
+// pass runs a pass. Finished is false when it has given way to a window; counts are those of the run.
+func (c *Collector) pass(ctx context.Context, run *Run, counts *Counts) (finished bool, err error) {
+	one := &run.Passes[run.Pass]
+	if one.Units != nil {
+		return c.probe(ctx, run, one, counts)
+	}
+	p := &pass{collector: c, run: run, pass: one}
+	if lister, ok := c.source.(Lister); ok {
+		p.lister = lister
+	}
+	if err := p.load(ctx); err != nil {
+		return false, err
+	}
+	ctx, p.cancel = context.WithCancel(ctx)
+	defer p.listings.Wait()
+	defer p.cancel()
+	p.mu.Lock()
+	if run.Full && c.state.paged() {
+		p.list(ctx) // the one before had several pages, so this one will: its IDs are asked for beside its first page
+	}
+	p.grow(ctx)
+	p.mu.Unlock()
+	p.shards.Wait()
+	if p.failed != nil {
+		return false, p.failed
+	}
+	*counts = run.Counts
+	for _, s := range p.slots {
+		*counts = counts.plus(s.Counts)
+	}
+	return !p.givenWay, nil
+}
+
+// paged reports whether the last full collection had more than one page.
+func (s *state) paged() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Paged
+}
+
+// load reads where the pass stands. Errors are those of the storage.
+func (p *pass) load(ctx context.Context) error {
+	c := p.collector
+	journal, data, err := c.state.store.OpenJournal(ctx, c.state.prefix(p.run)+"ranges", boundarySize)
+	switch {
+	case unreadable(err):
+		c.dataset.Log.Error("stored ranges cannot be read; the pass begins again", zap.Error(err))
+		p.run.Slots = 0
+	case err != nil:
+		return fmt.Errorf("reading ranges: %w", err)
+	}
+	p.ranges = journal
+	for ; len(data) >= boundarySize; data = data[boundarySize:] {
+		p.starts = append(p.starts, binary.LittleEndian.Uint64(data))
+	}
+	if p.slots, err = c.loadSlots(ctx, p.run); err != nil {
+		return err
+	}
+	for _, s := range p.slots {
+		p.next = max(p.next, s.Range+1)
+	}
+	p.running = make([]bool, len(p.slots))
+	p.listing = len(p.starts) > 0
+	return nil
+}
+
+// slotsNow is how many shards may run at once now.
+func (p *pass) slotsNow() int {
+	if p.lister == nil {
+		return 1
+	}
+	return min(p.collector.options.MaxShards, max(1, p.lister.Slots()))
+}
+
+// grow starts shards: those that were interrupted, then more as long as there are ranges and Qualys allows more requests. The
+// caller holds mu.
+func (p *pass) grow(ctx context.Context) {
+	if p.failed != nil || p.givenWay || ctx.Err() != nil {
+		return
+	}
+	most := p.slotsNow()
+	for k := range p.slots {
+		if !p.slots[k].Done && !p.running[k] && p.active < most {
+			p.start(ctx, k)
+		}
+	}
+	for p.active < most && p.next <= len(p.starts) {
+		k := slices.IndexFunc(p.slots, func(s slot) bool { return s.Done })
+		if k < 0 {
+			k = len(p.slots)
+			p.slots = append(p.slots, slot{Done: true})
+			p.running = append(p.running, false)
+		}
+		p.take(ctx, k)
+		p.start(ctx, k)
+	}
+}
+
+// take gives the next range to a slot. The caller holds mu.
+func (p *pass) take(ctx context.Context, k int) {
+	s := &p.slots[k]
+	s.Range, s.Done, s.Cursor = p.next, false, Cursor{ID: p.start0(p.next)}
+	p.next++
+	state := p.collector.state
+	if len(p.slots) == p.run.Slots {
+		state.commit(ctx, nil, p.write(k))
+		return
+	}
+	state.save(ctx, func() { p.run.Slots = len(p.slots) }, p.write(k))
+}
+
+// start0 is where a range begins.
+func (p *pass) start0(r int) uint64 {
+	if r == 0 {
+		return 0
+	}
+	return p.starts[r-1]
+}
+
+// end is the last unit of a range, 0: it has no end. The caller holds mu.
+func (p *pass) end(r int) uint64 {
+	if r < len(p.starts) {
+		return p.starts[r] - 1
+	}
+	return 0
+}
+
+// write returns what writes a slot as it is now.
+func (p *pass) write(k int) func(tx *checkpoint.Tx) {
+	key, s := p.collector.state.prefix(p.run)+"slot/"+strconv.Itoa(k), p.slots[k]
+	return func(tx *checkpoint.Tx) { tx.Put(key, stateVersion, &s) }
+}
+
+// start starts the shard of a slot. The caller holds mu.
+func (p *pass) start(ctx context.Context, k int) {
+	p.active++
+	p.running[k] = true
+	p.shards.Go(func() { p.work(ctx, k) })
+}
+
+// work reads the range of a slot to its end, and then one range after the other.
+func (p *pass) work(ctx context.Context, k int) {
+	for {
+		done, err := p.shard(ctx, k)
+		p.mu.Lock()
+		if err != nil && p.failed == nil {
+			p.failed = err
+			p.cancel()
+		}
+		if done && p.failed == nil && !p.givenWay && p.next <= len(p.starts) && p.active <= p.slotsNow() {
+			p.take(ctx, k)
+			p.mu.Unlock()
+			continue
+		}
+		p.active--
+		p.running[k] = false
+		p.mu.Unlock()
+		return
+	}
+}
+
+// together reports whether several shards run.
+func (p *pass) together() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.active > 1
+}
+
+// list asks for the IDs of the pass while it goes on. The caller holds mu.
+func (p *pass) list(ctx context.Context) {
+	c := p.collector
+	if p.listing || p.lister == nil || c.unlisted || p.slotsNow() == 1 {
+		return
+	}
+	p.listing = true
+	p.listings.Go(func() {
+		tries := newBackOff(c.dataset.Settings.Retry)
+		for try := 1; ; try++ {
+			listed, err := p.lister.List(ctx, p.pass)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err == nil:
+				p.mu.Lock()
+				p.listed = listed
+				p.mu.Unlock()
+				return
+			case errors.Is(err, ErrNoList):
+				c.dataset.Log.Warn("the IDs of a pass cannot be listed; it is collected with one request at a time", zap.Error(err))
+				p.mu.Lock()
+				c.unlisted = true
+				p.mu.Unlock()
+				return
+			case try == listTries:
+				c.dataset.Log.Warn("the IDs of a pass could not be listed; it goes on with one request at a time", zap.Error(err))
+				return
+			}
+			if sleep(ctx, tries.NextBackOff()) != nil {
+				return
+			}
+		}
+	})
+}
+
+// cut cuts the rest of the pass, which begins at cursor, into ranges that have as many listed units as the first page spanned.
+// It returns the boundaries; nil: it is not cut. The caller holds mu.
+func (p *pass) cut(cursor uint64) []uint64 {
+	if p.listed == nil || len(p.starts) > 0 || p.to == 0 {
+		return nil
+	}
+	listed := p.listed
+	p.listed = nil
+	starts := boundaries(listed, cursor, countBetween(listed, p.from, p.to))
+	if len(starts) < 2 {
+		return nil
+	}
+	return starts
+}
+
+// countBetween is how many of listed IDs lie between from and to, that one not included.
+func countBetween(listed []Range, from, to uint64) uint64 {
+	n := uint64(0)
+	for _, r := range listed {
+		first, last := max(r.First, from), min(r.Last, to-1)
+		if first <= last {
+			n += last - first + 1
+		}
+	}
+	return n
+}
+
+// boundaries returns the beginnings of ranges from cursor on of so many listed IDs each.
+func boundaries(listed []Range, cursor, each uint64) []uint64 {
+	if each == 0 {
+		return nil
+	}
+	var starts []uint64
+	room := uint64(0) // in the range that was begun last
+	for _, r := range listed {
+		first := max(r.First, cursor)
+		for first <= r.Last {
+			if room == 0 {
+				start := first
+				if len(starts) == 0 {
+					start = cursor
+				}
+				starts = append(starts, start)
+				room = each
+			}
+			n := min(room, r.Last-first+1)
+			room -= n
+			first += n
+			if first == 0 {
+				break // it was the greatest ID there is
+			}
+		}
+	}
+	return starts
+}

@@ -1,0 +1,417 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
+)
+
+const (
+	// stateVersion is the version of what is stored.
+	stateVersion = 2
+	// storageGrace limits a write to the storage that ends a stopping collection.
+	storageGrace = 5 * time.Second
+)
+
+// State is how far a dataset has come. It is stored under <dataset>/state.
+type State struct {
+	// Fingerprint is of what is asked for. When that changes, a first collection begins.
+	Fingerprint string `json:"fingerprint"`
+	// Started is when the last collection began, FullStarted when the last full one did, by the local clock.
+	Started     time.Time `json:"started,omitzero"`
+	FullStarted time.Time `json:"full_started,omitzero"`
+	// Watermark is the server's clock at the start of the last finished collection.
+	Watermark time.Time `json:"watermark,omitzero"`
+	// Epoch counts finished windows; fingerprints are kept by it.
+	Epoch uint64 `json:"epoch"`
+	// Sequence is the number of the last run; what is stored of a run is named by it.
+	Sequence uint64 `json:"sequence"`
+	// Full and Window are the runs that are not finished. Only one moves at a time: a window interrupts a full collection.
+	Full   *Run `json:"full,omitempty"`
+	Window *Run `json:"window,omitempty"`
+	// Quarantine are the units that cannot be read.
+	Quarantine []Quarantined `json:"quarantine,omitempty"`
+	// Paged is whether the last full collection had more than one page.
+	Paged bool `json:"paged,omitempty"`
+}
+
+// Run is a collection that is not finished.
+type Run struct {
+	// ID tells collections apart, for readers.
+	ID string `json:"id"`
+	// Sequence tells runs apart in the storage.
+	Sequence uint64 `json:"sequence"`
+	// Began is when it began by the local clock, Start the server's clock at its first response, zero before.
+	Began time.Time `json:"began"`
+	Start time.Time `json:"start,omitzero"`
+	Full  bool      `json:"full,omitempty"`
+	// Passes are the lists that it asks for, and Pass is the index of the one that it is in.
+	Passes []Pass `json:"passes,omitempty"`
+	Pass   int    `json:"pass"`
+	// Slots is how many shards have run at once in the pass, at most: so many slots may be stored.
+	Slots int `json:"slots"`
+	// Counts are those of the passes that are done.
+	Counts Counts `json:"counts"`
+	// Incomplete is why the collection does not bring everything, "": it does.
+	Incomplete string `json:"incomplete,omitempty"`
+}
+
+// Window is what the run asks for, for people.
+func (r *Run) Window() string {
+	text := ""
+	for i, p := range r.Passes {
+		if i > 0 {
+			text += "; "
+		}
+		text += p.Query.String()
+		if n := len(p.Units); n > 0 {
+			text += fmt.Sprintf(" (%d quarantined)", n)
+		}
+	}
+	return text
+}
+
+// slot is a running shard of a pass. It is stored under <dataset>/<sequence>.<pass>/slot/<number>.
+type slot struct {
+	// Range is the index of its range.
+	Range  int    `json:"range"`
+	Cursor Cursor `json:"cursor"`
+	// Counts are those of all ranges that ran in this slot.
+	Counts Counts `json:"counts"`
+	Done   bool   `json:"done,omitempty"`
+}
+
+// Quarantined is a unit that cannot be read. What was delivered of it is stored under <dataset>/quarantine/<unit>.
+type Quarantined struct {
+	Unit uint64 `json:"unit"`
+	// Query selects what it has missed.
+	Query Query `json:"query"`
+	// Since is when it was first left out, Tried when it was last tried, by the local clock.
+	Since time.Time `json:"since"`
+	Tried time.Time `json:"tried"`
+
+	delivered fingerprints
+	journal   *checkpoint.Journal
+}
+
+// state keeps the State of a dataset and what belongs to it. It is the only user of the storage. It is safe for concurrent
+// use.
+type state struct {
+	store *checkpoint.Store
+	name  string
+	log   *zap.Logger
+	dedup *dedup
+
+	// committing is held while something is changed and written, so that what is written later was changed later.
+	committing sync.Mutex
+	mu         sync.Mutex // guards everything below
+	State
+	pending int // commits that are being written
+}
+
+// Fingerprint is a hash of what selects the items of a dataset.
+func Fingerprint(values ...any) (string, error) {
+	text, err := json.Marshal(values)
+	if err != nil {
+		return "", fmt.Errorf("fingerprint: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16]), nil
+}
+
+// loadState reads what is stored. When something else is asked for, or what is stored makes no sense, it says so and
+// begins anew. Errors are those of the storage.
+func loadState(ctx context.Context, store *checkpoint.Store, name, wanted string, log *zap.Logger) (*state, error) {
+	s := &state{store: store, name: name, log: log}
+	_, err := store.Load(ctx, name+"/state", stateVersion, &s.State)
+	fresh := false
+	switch {
+	case unreadable(err):
+		log.Error("stored state cannot be read; starting a first collection", zap.Error(err))
+		fresh = true
+	case err != nil:
+		return nil, fmt.Errorf("reading the state: %w", err)
+	case s.State.Fingerprint != "" && s.State.Fingerprint != wanted:
+		log.Warn("starting a full collection: query configuration changed")
+		fresh = true
+	}
+	epoch := s.State.Epoch
+	if fresh {
+		// The numbers go on, so that nothing of before is taken for something of now.
+		s.State = State{Epoch: epoch + 2, Sequence: s.State.Sequence + 1}
+	}
+	s.State.Fingerprint = wanted
+	if s.dedup, err = openDedup(ctx, store, name, s.Epoch, log); err != nil {
+		return nil, err
+	}
+	for i := range s.Quarantine {
+		q := &s.Quarantine[i]
+		var data []byte
+		q.journal, data, err = store.OpenJournal(ctx, s.quarantineName(q.Unit), fingerprintSize)
+		switch {
+		case unreadable(err):
+			log.Error("what was delivered of a quarantined unit cannot be read; it may be delivered again", zap.Uint64("unit", q.Unit), zap.Error(err))
+		case err != nil:
+			return nil, fmt.Errorf("reading the quarantine: %w", err)
+		}
+		q.delivered = sorted(decodeFingerprints(data))
+	}
+	if fresh {
+		s.commit(ctx, nil, func(tx *checkpoint.Tx) { s.deleteEpochs(ctx, tx, epoch) })
+	}
+	return s, nil
+}
+
+// deleteEpochs deletes fingerprints of before.
+func (s *state) deleteEpochs(ctx context.Context, tx *checkpoint.Tx, epoch uint64) {
+	for _, e := range []uint64{epoch - 1, epoch} {
+		tx.Clear(s.store.NewJournal(s.dedup.journalName(e), fingerprintSize))
+	}
+}
+
+func (s *state) quarantineName(unit uint64) string {
+	return s.name + "/quarantine/" + strconv.FormatUint(unit, 10)
+}
+
+// prefix is how the keys of a pass begin.
+func (s *state) prefix(r *Run) string {
+	return fmt.Sprintf("%s/%d.%d/", s.name, r.Sequence, r.Pass)
+}
+
+// commit changes the state and writes what belongs together: one write to the storage. Change and write may be nil. Nothing
+// else changes the state meanwhile, and write may read it. When the write fails, the collection goes on: what could not be
+// written is written with the next commit.
+func (s *state) commit(ctx context.Context, change func(), write func(tx *checkpoint.Tx)) {
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	if change != nil {
+		s.mu.Lock()
+		change()
+		s.mu.Unlock()
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storageGrace)
+	defer cancel()
+	err := s.store.Update(ctx, func(tx *checkpoint.Tx) {
+		if write != nil {
+			write(tx)
+		}
+	})
+	if err != nil {
+		s.log.Error("state could not be stored; a restart would deliver records again", zap.Error(err))
+	}
+}
+
+// save commits a change of the State itself.
+func (s *state) save(ctx context.Context, change func(), more ...func(tx *checkpoint.Tx)) {
+	s.commit(ctx, change, func(tx *checkpoint.Tx) {
+		for _, write := range more {
+			write(tx)
+		}
+		tx.Put(s.name+"/state", stateVersion, &s.State)
+	})
+}
+
+// read calls fn while nothing changes the state.
+func (s *state) read(fn func(*State)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fn(&s.State)
+}
+
+// begin makes a run of passes the running full or window collection.
+func (s *state) begin(ctx context.Context, now time.Time, full bool, passes []Pass) *Run {
+	run := &Run{ID: uuid.NewString(), Began: now, Full: full, Passes: passes}
+	s.save(ctx, func() {
+		s.Sequence++
+		run.Sequence = s.Sequence
+		s.Started = now
+		if full {
+			s.FullStarted = now
+			s.Full = run
+		} else {
+			s.Window = run
+		}
+		for i := range s.Quarantine {
+			for _, p := range passes {
+				if p.Units == nil {
+					s.Quarantine[i].Query = s.Quarantine[i].Query.widen(p.Query)
+				}
+			}
+		}
+	})
+	return run
+}
+
+// finish makes a run the last finished one.
+func (s *state) finish(ctx context.Context, run *Run, counts Counts) {
+	var forget func(tx *checkpoint.Tx)
+	clear := s.clearPass(run)
+	s.save(ctx, func() {
+		if run.Start.After(s.Watermark) || !run.Full || s.Watermark.IsZero() {
+			// A full collection that windows interrupted ends no epoch: they did.
+			s.Watermark = run.Start
+			s.Epoch++
+			forget = s.dedup.next()
+		}
+		if run.Full {
+			s.Full = nil
+			s.Paged = counts.Pages > int64(len(run.Passes))
+		} else {
+			s.Window = nil
+		}
+	}, clear, func(tx *checkpoint.Tx) {
+		if forget != nil {
+			forget(tx)
+		}
+	})
+}
+
+// nextPass goes on to the next pass of a run.
+func (s *state) nextPass(ctx context.Context, run *Run, counts Counts) {
+	clear := s.clearPass(run)
+	s.save(ctx, func() {
+		run.Pass++
+		run.Slots = 0
+		run.Counts = counts
+	}, clear)
+}
+
+// clearPass returns what deletes what is stored of the shards of the pass that a run is in.
+func (s *state) clearPass(run *Run) func(tx *checkpoint.Tx) {
+	prefix, slots := s.prefix(run), run.Slots
+	return func(tx *checkpoint.Tx) {
+		for k := range slots {
+			tx.Delete(prefix + "slot/" + strconv.Itoa(k))
+		}
+	}
+}
+
+// quarantined returns the units that are left out, in order.
+func (s *state) quarantined() []uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	units := make([]uint64, len(s.Quarantine))
+	for i := range s.Quarantine {
+		units[i] = s.Quarantine[i].Unit
+	}
+	return units
+}
+
+// quarantine leaves units out from now on. What was delivered of them is kept.
+func (s *state) quarantine(ctx context.Context, query Query, units []uint64, delivered func(unit uint64) []fingerprint) {
+	now := time.Now()
+	var added []Quarantined
+	for _, unit := range units {
+		if slices.ContainsFunc(s.Quarantine, func(q Quarantined) bool { return q.Unit == unit }) {
+			continue
+		}
+		added = append(added, Quarantined{
+			Unit: unit, Query: query, Since: now, Tried: now,
+			delivered: sorted(append(delivered(unit), s.dedup.of(unit)...)),
+			journal:   s.store.NewJournal(s.quarantineName(unit), fingerprintSize),
+		})
+	}
+	s.save(ctx, func() {
+		s.Quarantine = append(s.Quarantine, added...)
+		slices.SortFunc(s.Quarantine, func(a, b Quarantined) int { return int(min(max(int64(a.Unit-b.Unit), -1), 1)) })
+	}, func(tx *checkpoint.Tx) {
+		for _, q := range added {
+			tx.Append(q.journal, encodeFingerprints(q.delivered))
+		}
+	})
+}
+
+// release leaves units out no more: they could be read, or are gone. What was delivered of them can come again.
+func (s *state) release(ctx context.Context, units []uint64) {
+	var journals []*checkpoint.Journal
+	var delivered []fingerprint
+	s.save(ctx, func() {
+		s.Quarantine = slices.DeleteFunc(s.Quarantine, func(q Quarantined) bool {
+			gone := slices.Contains(units, q.Unit)
+			if gone {
+				journals = append(journals, q.journal)
+				delivered = append(delivered, q.delivered...)
+			}
+			return gone
+		})
+		s.dedup.add(delivered)
+	}, func(tx *checkpoint.Tx) {
+		s.dedup.write(tx, delivered)
+		for _, journal := range journals {
+			tx.Clear(journal)
+		}
+	})
+}
+
+// tried notes that units were tried and still cannot be read.
+func (s *state) tried(ctx context.Context, units []uint64) {
+	now := time.Now()
+	s.save(ctx, func() {
+		for i := range s.Quarantine {
+			if slices.Contains(units, s.Quarantine[i].Unit) {
+				s.Quarantine[i].Tried = now
+			}
+		}
+	})
+}
+
+// deliveredOf returns what was delivered of quarantined units.
+func (s *state) deliveredOf(units []uint64) fingerprints {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []fingerprint
+	for i := range s.Quarantine {
+		if slices.Contains(units, s.Quarantine[i].Unit) {
+			all = append(all, s.Quarantine[i].delivered...)
+		}
+	}
+	return sorted(all)
+}
+
+// noteQuarantined takes note of what was delivered of quarantined units, by unit. It returns what writes it.
+func (s *state) noteQuarantined(delivered map[uint64][]fingerprint) (change func(), write func(tx *checkpoint.Tx)) {
+	var journals []func(tx *checkpoint.Tx)
+	change = func() {
+		for i := range s.Quarantine {
+			q := &s.Quarantine[i]
+			fresh := delivered[q.Unit]
+			if len(fresh) == 0 {
+				continue
+			}
+			superseded := make(map[uint64]bool, len(fresh))
+			for _, f := range fresh {
+				superseded[f.key] = true
+			}
+			kept := slices.DeleteFunc(slices.Clone(q.delivered), func(f fingerprint) bool { return superseded[f.key] })
+			if len(kept)+len(fresh) > len(q.delivered)+len(fresh)/2 {
+				journals = append(journals, func(tx *checkpoint.Tx) { tx.Append(q.journal, encodeFingerprints(fresh)) })
+			} else {
+				// Most of it replaces what was known: it would grow with every change.
+				journals = append(journals, func(tx *checkpoint.Tx) {
+					tx.Clear(q.journal)
+					tx.Append(q.journal, encodeFingerprints(q.delivered))
+				})
+			}
+			q.delivered = sorted(append(kept, fresh...))
+		}
+	}
+	return change, func(tx *checkpoint.Tx) {
+		for _, write := range journals {
+			write(tx)
+		}
+	}
+}
