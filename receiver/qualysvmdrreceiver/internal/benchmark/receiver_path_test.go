@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -74,7 +73,7 @@ func newDetectionReader(settings records.Settings) *detectionReader {
 
 // read makes records of a page.
 func (r *detectionReader) read(ctx context.Context, client *qualys.Client, take func(records.Output)) error {
-	page, err := client.Detections(ctx, "5.0", url.Values{})
+	page, err := client.Detections(ctx, qualys.DetectionQuery{Version: "5.0"})
 	if err != nil {
 		return err
 	}

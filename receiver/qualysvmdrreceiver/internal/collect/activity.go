@@ -5,8 +5,6 @@ package collect
 
 import (
 	"context"
-	"net/url"
-	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,7 +16,7 @@ import (
 
 // sinceDatetime is the time filter of the activity log. Whether it includes the time itself is unverified: the overlap
 // covers both.
-const sinceDatetime = "since_datetime"
+const sinceDatetime = qualys.ActivitySince
 
 // ActivitySettings are what is asked for in the dataset activity_log.
 type ActivitySettings struct {
@@ -103,18 +101,14 @@ func (a *Activity) plan(p *position, now time.Time) *collection {
 	}
 }
 
-// query makes the parameters of the next request.
-func (a *Activity) query() url.Values {
-	query := url.Values{"action": {"list"}, "truncation_limit": {strconv.Itoa(a.pages.now)}}
-	for name, value := range a.settings.Parameters {
-		query.Set(name, value)
-	}
+// query selects what the next request asks for.
+func (a *Activity) query() qualys.ActivityQuery {
 	running := a.position.Running
-	if !running.Since.IsZero() && !a.unfiltered {
-		query.Set(sinceDatetime, running.Since.Format(timeFormat))
+	query := qualys.ActivityQuery{
+		Version: a.settings.Version, Max: running.Resume, Limit: a.pages.now, Parameters: a.settings.Parameters,
 	}
-	if running.Resume > 0 {
-		query.Set("id_max", strconv.FormatUint(running.Resume, 10))
+	if !a.unfiltered {
+		query.Since = running.Since
 	}
 	return query
 }
@@ -126,10 +120,9 @@ func (a *Activity) page(ctx context.Context) (more bool, err error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	query := a.query()
-	answer, err := a.Client.Activity(ctx, a.settings.Version, query)
+	answer, err := a.Client.Activity(ctx, a.query())
 	if err != nil {
-		if a.refusedParameter(err, query, sinceDatetime) != "" {
+		if !a.unfiltered && a.refusedParameter(err, sinceDatetime) != "" {
 			a.unfiltered = true
 			return true, nil
 		}
@@ -204,17 +197,16 @@ func (a *Activity) turnPage(ctx context.Context, answer *qualys.ActivityPage, ro
 	if a.unfiltered && rows.newest != 0 && rows.newest < running.Since.Unix() {
 		return false
 	}
-	next, more := answer.NextPage()
+	next, more := answer.Continue()
 	if warning := answer.Warning(); !more && warning != "" {
 		a.log.Warn("Qualys warns.", zap.String("warning", warning))
 	}
 	if !more {
 		return false
 	}
-	row, _ := strconv.ParseUint(next.Get("id_max"), 10, 64) // NextPage has read it
 	last := rows.last()
 	a.mu.Lock()
-	running.Resume, running.Carried = row, len(last)
+	running.Resume, running.Carried = next.ID, len(last)
 	a.mu.Unlock()
 	a.store(ctx, change{restart: true, part: append(last, rows.unmet()...)})
 	return true

@@ -5,7 +5,6 @@ package collect
 
 import (
 	"errors"
-	"net/url"
 	"time"
 
 	"github.com/cenkalti/backoff/v7"
@@ -64,16 +63,14 @@ func (f *failures) next(err error) (kind health.ErrorType, wait time.Duration, a
 
 // refusedParameter returns which of the parameters that the receiver adds by itself an error names as one that the server
 // does not take, and says so; "": none.
-func (d *dataset) refusedParameter(err error, query url.Values, own ...string) string {
+func (d *dataset) refusedParameter(err error, own ...string) string {
 	var answer *qualys.Error
-	if !errors.As(err, &answer) || answer.Class != qualys.Config || answer.Code < 1901 || answer.Code > 1922 {
+	if !errors.As(err, &answer) {
 		return ""
 	}
-	for _, name := range own {
-		if query.Has(name) && answer.Names(name) {
-			d.log.Warn("Qualys refuses a parameter that the receiver adds by itself: it is left out from now on.", zap.String("parameter", name), zap.Error(err))
-			return name
-		}
+	name := answer.Unsupported(own...)
+	if name != "" {
+		d.log.Warn("Qualys refuses a parameter that the receiver adds by itself: it is left out from now on.", zap.String("parameter", name), zap.Error(err))
 	}
-	return ""
+	return name
 }

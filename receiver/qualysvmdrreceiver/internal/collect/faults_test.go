@@ -186,8 +186,8 @@ func TestHostsSetAsideAreLeftOutInAnyOrder(t *testing.T) {
 		v.acquit(v.position.Running.Passes[0], &change{})
 		v.position.Running.Resume = 5
 		query, _ := v.query(v.position.Running.Passes[0])
-		assert.Equal(t, "7", query.Get("id_min"))
-		assert.Empty(t, query.Get("id_max"))
+		assert.Equal(t, uint64(7), query.Min)
+		assert.Zero(t, query.Max)
 	})
 }
 

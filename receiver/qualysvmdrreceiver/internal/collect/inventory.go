@@ -20,7 +20,7 @@ import (
 
 // assetUpdated is the field by which later collections ask for changed assets. One integration reports that it works;
 // be ready for a server that refuses or ignores it.
-const assetUpdated = "asset.lastUpdatedDate"
+var assetUpdated = qualys.FilterField.String()
 
 // mostNoted is of how many assets of one page it is noted that they were delivered: a page has 300, and one of a server that
 // answers with everything at once may have as many as this. It bounds what a hostile answer takes to 8 MiB.
@@ -121,7 +121,7 @@ func (n *Inventory) query() qualys.AssetQuery {
 		Filter:        n.settings.Filter,
 	}
 	if !n.position.Running.Full && !n.refused {
-		query.Filter = append(slices.Clone(query.Filter), qualys.Filter{Field: assetUpdated, Operator: "GREATER", Value: n.since().Format(timeFormat)})
+		query.UpdatedSince = n.since()
 	}
 	return query
 }
@@ -166,11 +166,15 @@ func (n *Inventory) page(ctx context.Context) (more bool, err error) {
 	n.pages.whole()
 	n.readWhole()
 	n.noted = 0
-	if !answer.HasMore() {
+	next, end := answer.Continue()
+	switch end {
+	case qualys.Complete:
 		return false, nil
+	case qualys.Stuck:
+		return false, &answerError{err: fmt.Errorf("page of assets after %d: the cursor does not advance", n.position.Running.Resume)}
 	}
 	n.mu.Lock()
-	n.position.Running.Resume = uint64(answer.LastSeen())
+	n.position.Running.Resume = next.ID
 	n.mu.Unlock()
 	// What was delivered of a larger page that broke and did not stand in this one, the next ones will bring again.
 	part = slices.DeleteFunc(part, func(one seen) bool { return !ahead[one.identity] })
@@ -202,6 +206,7 @@ func (n *Inventory) read(ctx context.Context, answer *qualys.AssetPage, part see
 	n.builder.PortsSince(n.position.Previous)
 	n.builder.Begin(orNow(answer.ServerTime()), func(item *records.Item) bool {
 		one := seenOf(item)
+		answer.Note(item.Host)
 		delete(ahead, one.identity)
 		switch {
 		case part.contains(one):

@@ -8,10 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"net/url"
 	"slices"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +24,7 @@ const (
 	// refreshOverlap is how far a refresh reaches back behind the start of the previous one.
 	refreshOverlap = time.Hour
 	// modifiedAfter is the time filter of a refresh.
-	modifiedAfter = "last_modified_after"
+	modifiedAfter = qualys.ModifiedAfter
 )
 
 // KnowledgeBaseSettings are what is asked for in the dataset knowledge_base.
@@ -217,17 +214,6 @@ func (k *KnowledgeBase) fetch(ctx context.Context) error {
 	return unrefreshed
 }
 
-// query makes the parameters of a request.
-func (k *KnowledgeBase) query(details string) url.Values {
-	query := url.Values{"action": {"list"}, "details": {details}}
-	for name, value := range k.settings.Parameters {
-		if value != "" {
-			query.Set(name, value)
-		}
-	}
-	return query
-}
-
 // refresh finds out which of the delivered entries have changed. Those that had none are asked for again.
 func (k *KnowledgeBase) refresh(ctx context.Context, now time.Time) error {
 	delivered, _, without := k.qids.count()
@@ -244,19 +230,27 @@ func (k *KnowledgeBase) refresh(ctx context.Context, now time.Time) error {
 	if err := k.Pipeline.Ready(ctx); err != nil {
 		return err
 	}
-	query := k.query("None")
+	query := qualys.EntryIDQuery{Version: k.settings.Version, Parameters: k.settings.Parameters}
 	if !k.unfiltered {
-		query.Set(modifiedAfter, since.Add(-refreshOverlap).UTC().Format(timeFormat))
+		query.ModifiedAfter = since.Add(-refreshOverlap)
 	}
 	listed := map[uint32]qidEntry{} // an answer can name an entry any number of times
-	server, err := k.Client.KnowledgeBaseIDs(ctx, k.settings.Version, query, func(first, last uint32) error {
-		for _, entry := range k.qids.turn(known, changed, first, last) {
-			listed[entry.qid] = entry
+	var server time.Time
+	for more := true; more; {
+		ids, err := k.Client.EntryIDs(ctx, query, func(first, last uint32) error {
+			for _, entry := range k.qids.turn(known, changed, first, last) {
+				listed[entry.qid] = entry
+			}
+			return nil
+		})
+		if err == nil {
+			if server.IsZero() {
+				server = ids.ServerTime
+			}
+			query.Min, query.Extra, more = uint32(ids.ID), ids.Extra, ids.More
+			continue
 		}
-		return nil
-	})
-	if err != nil {
-		if k.refusedParameter(err, query, modifiedAfter) == "" {
+		if k.unfiltered || k.refusedParameter(err, modifiedAfter) == "" {
 			return err
 		}
 		// Without the filter all entries are fetched, and those that are as delivered are left out here.
@@ -280,15 +274,10 @@ func (k *KnowledgeBase) page(ctx context.Context, asked []uint32) error {
 	if err := k.Pipeline.Ready(ctx); err != nil {
 		return err
 	}
-	query := k.query("All")
-	ids := make([]string, len(asked))
-	for i, qid := range asked {
-		ids[i] = strconv.FormatUint(uint64(qid), 10)
-	}
-	query.Set("ids", strings.Join(ids, ","))
+	query := qualys.EntryQuery{Version: k.settings.Version, QIDs: asked, Parameters: k.settings.Parameters}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	answer, err := k.Client.KnowledgeBase(ctx, k.settings.Version, query)
+	answer, err := k.Client.Entries(ctx, query)
 	if err != nil {
 		k.pages.timedOut(err)
 		return err
@@ -316,6 +305,9 @@ func (k *KnowledgeBase) page(ctx context.Context, asked []uint32) error {
 	k.pages.whole()
 	k.readWhole()
 	var without []qidEntry
+	if _, more := answer.Continue(); more {
+		clear(unanswered) // the rest of the response is still to come
+	}
 	for qid := range unanswered {
 		without = append(without, qidEntry{qid: qid, state: missing})
 	}
@@ -358,6 +350,7 @@ func (k *KnowledgeBase) read(ctx context.Context, answer *qualys.EntryPage, unan
 	var unchanged []records.Item
 	k.builder.Begin(orNow(answer.ServerTime()), func(item *records.Item) bool {
 		entry, detected := k.qids.get(item.QID)
+		answer.Note(uint64(item.QID))
 		delete(unanswered, item.QID)
 		switch {
 		case !detected || entry.state == known:

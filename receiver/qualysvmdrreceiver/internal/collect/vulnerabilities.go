@@ -7,12 +7,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"maps"
-	"net/url"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -64,7 +60,7 @@ type Vulnerabilities struct {
 	passing []uint64          // the hosts that the last request passed over, to see whether others can be read
 	parts   map[uint64][]seen // of the part delivered, what is known to be of which host
 	removed map[string]bool   // parameters that the server refused and the receiver does not insist on
-	extra   url.Values        // what the URL of the last next page added to the parameters
+	extra   map[string]string // what the URL of the last next page added to the parameters
 }
 
 // NewVulnerabilities returns the dataset vulnerabilities. QIDs of what it delivers go to knowledgeBase, if not nil.
@@ -238,14 +234,14 @@ func (v *Vulnerabilities) page(ctx context.Context, p pass) (more bool, err erro
 	}
 	v.pages.whole()
 	v.readWhole()
-	return v.turnPage(ctx, p, answer, query, until)
+	return v.turnPage(ctx, p, answer, until)
 }
 
 // ask sends the request for a page; for a host that was set aside some more times if no answer comes.
-func (v *Vulnerabilities) ask(ctx context.Context, p pass, query url.Values) (*qualys.DetectionPage, error) {
+func (v *Vulnerabilities) ask(ctx context.Context, p pass, query qualys.DetectionQuery) (*qualys.DetectionPage, error) {
 	waits := newBackOff(v.Retry)
 	for try := 1; ; try++ {
-		answer, err := v.Client.Detections(ctx, v.settings.Version, query)
+		answer, err := v.Client.Detections(ctx, query)
 		if err == nil || p.Host == 0 || try == hostTries || ctx.Err() != nil || classOf(err) != qualys.Generic {
 			return answer, err
 		}
@@ -279,17 +275,10 @@ func (v *Vulnerabilities) unanswered(ctx context.Context, host uint64, err error
 }
 
 // query makes the parameters of the next request. Until is the host set aside before which it ends, 0: none.
-func (v *Vulnerabilities) query(p pass) (query url.Values, until uint64) {
-	query = p.values()
-	for name, value := range v.settings.Parameters {
-		if value != "" {
-			query.Set(name, value)
-		}
-	}
-	maps.Copy(query, v.extra)
-	query.Set("action", "list")
-	query.Set("output_format", "XML")
-	query.Set("truncation_limit", strconv.Itoa(v.pages.now))
+func (v *Vulnerabilities) query(p pass) (query qualys.DetectionQuery, until uint64) {
+	query = p.query()
+	query.Version, query.Limit = v.settings.Version, v.pages.now
+	query.Parameters, query.Extra, query.Omit = v.settings.Parameters, v.extra, v.removed
 	if p.Host == 0 {
 		from := v.position.Running.Resume
 		if guilty := v.pages.guilty(); len(guilty) > 0 && len(v.passing) == 0 {
@@ -305,26 +294,25 @@ func (v *Vulnerabilities) query(p pass) (query url.Values, until uint64) {
 				until = a.Host
 			}
 		}
-		if from > 0 {
-			query.Set("id_min", strconv.FormatUint(from, 10))
+		query.Min = from
+		if v.removed["id_max"] {
+			until = 0
 		}
 		if until > 0 {
-			query.Set("id_max", strconv.FormatUint(until-1, 10))
+			query.Max = until - 1
 		}
-	}
-	for name := range v.removed {
-		query.Del(name)
-	}
-	if !query.Has("id_max") {
-		until = 0
 	}
 	return query, until
 }
 
 // removeRefused leaves out a parameter that the receiver added by itself and the server does not know.
-func (v *Vulnerabilities) removeRefused(err error, query url.Values) bool {
-	own := append(slices.Clone(v.settings.Defaults), updatedSince, processedAfter, scannedAfter, "id_max", "output_format")
-	name := v.refusedParameter(err, query, own...)
+func (v *Vulnerabilities) removeRefused(err error, query qualys.DetectionQuery) bool {
+	own := append(slices.Clone(v.settings.Defaults), string(query.Filter), "output_format")
+	if query.Max != 0 {
+		own = append(own, "id_max")
+	}
+	own = slices.DeleteFunc(own, func(name string) bool { return v.removed[name] })
+	name := v.refusedParameter(err, own...)
 	if name != "" {
 		v.removed[name] = true
 	}
@@ -507,7 +495,7 @@ func (v *Vulnerabilities) partOf(hosts ...uint64) []seen {
 }
 
 // turnPage goes on behind a page that was read whole. More tells whether the pass has further pages.
-func (v *Vulnerabilities) turnPage(ctx context.Context, p pass, answer *qualys.DetectionPage, query url.Values, until uint64) (more bool, err error) {
+func (v *Vulnerabilities) turnPage(ctx context.Context, p pass, answer *qualys.DetectionPage, until uint64) (more bool, err error) {
 	if len(v.passing) > 0 {
 		// No host follows, but the answer was good.
 		c := change{restart: true}
@@ -515,7 +503,7 @@ func (v *Vulnerabilities) turnPage(ctx context.Context, p pass, answer *qualys.D
 		v.store(ctx, c)
 	}
 	running := v.position.Running
-	next, more := answer.NextPage()
+	next, more := answer.Continue()
 	if warning := answer.Warning(); !more && warning != "" {
 		v.log.Warn("Qualys warns.", zap.String("warning", warning))
 	}
@@ -525,17 +513,8 @@ func (v *Vulnerabilities) turnPage(ctx context.Context, p pass, answer *qualys.D
 		v.forget(ctx, p.Host)
 		return false, nil
 	case more:
-		from, err := strconv.ParseUint(next.Get("id_min"), 10, 64)
-		if before, _ := strconv.ParseUint(query.Get("id_min"), 10, 64); err != nil || from <= before {
-			return false, &answerError{err: fmt.Errorf("the next page does not advance: id_min %q after %q", next.Get("id_min"), query.Get("id_min"))}
-		}
-		v.extra = url.Values{}
-		for name, values := range next {
-			if !query.Has(name) && name != "id_min" {
-				v.extra[name] = values
-			}
-		}
-		v.resume(from)
+		v.extra = next.Extra
+		v.resume(next.ID)
 		return true, nil
 	case until != 0:
 		v.resume(until + 1)

@@ -5,11 +5,11 @@ package collect
 
 import (
 	"fmt"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
 )
 
 // fixed is the status of detections that are gone.
@@ -20,9 +20,9 @@ const timeFormat = "2006-01-02T15:04:05Z"
 
 // The time filters of the detection API.
 const (
-	updatedSince   = "detection_updated_since"
-	processedAfter = "detection_processed_after"
-	scannedAfter   = "vm_processed_after"
+	updatedSince   = string(qualys.UpdatedSince)
+	processedAfter = string(qualys.ProcessedAfter)
+	scannedAfter   = string(qualys.ScannedAfter)
 )
 
 // pass is one list that a collection asks for, over as many pages as it has.
@@ -108,16 +108,13 @@ func (w *windows) plan(now, previous time.Time, full bool) []pass {
 	}
 }
 
-// values are the parameters of a pass.
-func (p pass) values() url.Values {
-	values := url.Values{"status": {strings.Join(p.Status, ",")}}
-	if p.Filter != "" {
-		values.Set(p.Filter, p.Since.UTC().Format(timeFormat))
-	}
+// query selects what a pass asks for.
+func (p pass) query() qualys.DetectionQuery {
+	q := qualys.DetectionQuery{Status: p.Status, Filter: qualys.TimeFilter(p.Filter), Since: p.Since}
 	if p.Host != 0 {
-		values.Set("ids", strconv.FormatUint(p.Host, 10))
+		q.IDs = []qualys.IDRange{{First: p.Host, Last: p.Host}}
 	}
-	return values
+	return q
 }
 
 // describe tells a pass to people.

@@ -102,14 +102,6 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-func TestPassParameters(t *testing.T) {
-	since := time.Date(2026, 11, 20, 13, 0, 0, 0, time.FixedZone("", 3600))
-	values := pass{Status: []string{"New", "Re-Opened"}, Filter: updatedSince, Since: since, Host: 42}.values()
-	assert.Equal(t, "New,Re-Opened", values.Get("status"))
-	assert.Equal(t, "2026-11-20T12:00:00Z", values.Get("detection_updated_since"))
-	assert.Equal(t, "42", values.Get("ids"))
-}
-
 func TestWindowOfAHostSetAsideCoversAllThatItMissed(t *testing.T) {
 	early := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
 	a := aside{Host: 1, Status: []string{"New"}, Filter: updatedSince, Since: early.Add(time.Hour)}

@@ -15,19 +15,48 @@ import (
 	"time"
 )
 
-// Activity asks for one page of the user activity log, newest rows first, in an API version as "2.0". params are those of
-// Qualys's documentation: since_datetime, truncation_limit (rows in the answer), and id_max, from which row on an older page
-// goes; action is set here. The page must be closed.
-func (c *Client) Activity(ctx context.Context, version string, params url.Values) (*ActivityPage, error) {
-	path, err := versioned(ActivityLog, version, "/fo/activity_log/")
+// ActivityQuery selects rows of the user activity log.
+type ActivityQuery struct {
+	// Version is that of the API, as "2.0".
+	Version string
+	// Since is the time of the oldest rows. Zero: as far as the log goes.
+	Since time.Time
+	// Max is the row from which on an older page goes: the ID of a Continuation. 0: the newest.
+	Max uint64
+	// Limit is the number of rows in a response. 0: as Qualys likes.
+	Limit int
+	// Parameters are those of Qualys' documentation; one whose value is "" is left out. Extra is that of a Continuation.
+	Parameters, Extra map[string]string
+}
+
+// ActivitySince is the parameter that ActivityQuery.Since is sent as: where the server does not support it, all rows are to be
+// asked for. Whether it includes the time itself is unverified.
+const ActivitySince = "since_datetime"
+
+func (q ActivityQuery) form() url.Values {
+	f := newForm(q.Parameters, q.Extra)
+	if !q.Since.IsZero() {
+		f.since(ActivitySince, q.Since)
+	}
+	f.id("id_max", q.Max)
+	if q.Limit > 0 {
+		f.limit(q.Limit)
+	}
+	return f.values
+}
+
+// Activity asks for one page of the user activity log, newest rows first. The page must be closed.
+func (c *Client) Activity(ctx context.Context, q ActivityQuery) (*ActivityPage, error) {
+	path, err := versioned(ActivityLog, q.Version, "/fo/activity_log/")
 	if err != nil {
 		return nil, err
 	}
-	p := &ActivityPage{params: with(params, "action", "list")}
+	form := q.form()
+	p := &ActivityPage{paging: paging{sent: form, extra: q.Extra}, max: q.Max}
 	p.answer, err = c.exchange(ctx, request{
 		api:   ActivityLog,
 		path:  path,
-		form:  p.params,
+		form:  form,
 		basic: true,
 		open:  p.open,
 	})
@@ -52,14 +81,15 @@ func (c *Client) Activity(ctx context.Context, version string, params url.Values
 // The seven columns are documented; which of the lines around them come, and how they are quoted, is unverified: each of them
 // may be missing.
 type ActivityPage struct {
-	params  url.Values
+	paging  paging
+	max     uint64 // the request's id_max
 	answer  *answer
 	table   *table
 	columns []string
 	frame   string // the part of the answer that has begun and not ended, "": it is not said
 	footer  bool   // the rows are over
 	warning warning
-	next    url.Values
+	next    *Continuation
 	err     error
 }
 
@@ -67,7 +97,7 @@ var errNoColumns = errors.New("answer has no column Date")
 
 // open reads through the names of the columns. An answer that begins with anything else is not the log.
 func (p *ActivityPage) open(a *answer) error {
-	*p = ActivityPage{params: p.params, answer: a, table: newTable(a)}
+	*p = ActivityPage{paging: p.paging, max: p.max, answer: a, table: newTable(a)}
 	err := p.table.begin()
 	for err == nil && p.columns == nil && !p.footer {
 		var fields []string
@@ -173,29 +203,34 @@ func (p *ActivityPage) finish(err error) {
 	p.err = io.EOF
 }
 
-// findNext works out the parameters of the next page.
+// findNext works out where the next page begins. A warning without an address leaves that to the caller.
 func (p *ActivityPage) findNext() error {
 	if p.warning.url == "" {
 		return nil
 	}
-	next, named := follow(p.params, p.warning.url)
-	id, err := strconv.ParseUint(named.Get("id_max"), 10, 64)
-	if err != nil || id == 0 {
-		return errors.New("answer names a next page, but not the row that it begins with")
+	named := queryOf(p.warning.url)
+	id, err := strconv.ParseUint(named.Get("id_max"), 10, 63)
+	switch {
+	case err != nil || id == 0:
+		return errors.New("response names a next page, but not the row that it begins with")
+	case p.max > 0 && id >= p.max:
+		return fmt.Errorf("next page does not advance: it begins with row %d, this one did with %d", id, p.max)
 	}
-	if before, err := strconv.ParseUint(p.params.Get("id_max"), 10, 64); err == nil && id >= before {
-		return fmt.Errorf("next page does not advance: it begins with row %d, this one did with %d", id, before)
-	}
-	next.Set("id_max", strconv.FormatUint(id, 10))
-	p.next = next
+	p.next = &Continuation{ID: id, Extra: p.paging.extras(p.warning, named)}
 	return nil
 }
 
-// NextPage returns the parameters to ask for the next page with, if there is one; id_max is one of them. It knows only after
+// Continue returns where the next page begins, false: the log is complete, or nobody says; see Truncated. It knows only after
 // Next has returned io.EOF.
-func (p *ActivityPage) NextPage() (url.Values, bool) {
-	return p.next, p.err == io.EOF && p.next != nil
+func (p *ActivityPage) Continue() (Continuation, bool) {
+	if p.err != io.EOF || p.next == nil {
+		return Continuation{}, false
+	}
+	return *p.next, true
 }
+
+// Truncated reports whether the response says that there are more rows. It knows only after Next has returned io.EOF.
+func (p *ActivityPage) Truncated() bool { return p.err == io.EOF && p.warning.truncates() }
 
 // Warning is what the answer warns of, for people. It knows only after Next has returned io.EOF.
 func (p *ActivityPage) Warning() string { return p.warning.message() }

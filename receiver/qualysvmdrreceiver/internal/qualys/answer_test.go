@@ -10,7 +10,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -103,7 +102,7 @@ func TestTimeOfTheReaderDoesNotCount(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		_, c, _ := start(t, page)
-		p, err := c.Detections(t.Context(), "5.0", nil)
+		p, err := c.Detections(t.Context(), DetectionQuery{Version: "5.0"})
 		require.NoError(t, err)
 		defer p.Close()
 		var s Segment
@@ -150,7 +149,7 @@ func TestSlowListsAreReadToTheirEnd(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			_, c, _ := start(t, handler)
 			count := 0
-			_, err := c.KnowledgeBaseIDs(t.Context(), "4.0", nil, func(uint32, uint32) error {
+			_, err := c.EntryIDs(t.Context(), EntryIDQuery{Version: "4.0"}, func(uint32, uint32) error {
 				count++
 				return nil
 			})
@@ -183,13 +182,13 @@ func TestRequestsEndWithTheContext(t *testing.T) {
 func TestClosedEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, c, o := start(t, drip(listBegin+hosts(1), " ", time.Second))
-		p, err := c.Detections(t.Context(), "5.0", nil)
+		p, err := c.Detections(t.Context(), DetectionQuery{Version: "5.0"})
 		require.NoError(t, err)
 		p.Close()
 		assert.Equal(t, []string{"detections incomplete"}, o.outcomes)
 
 		ctx, cancel := context.WithCancel(t.Context())
-		p, err = c.Detections(ctx, "5.0", nil)
+		p, err = c.Detections(ctx, DetectionQuery{Version: "5.0"})
 		require.NoError(t, err)
 		cancel()
 		p.Close()
@@ -242,7 +241,7 @@ func TestGzip(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				_, c, o := start(t, reply200(tt.body, "Content-Encoding", tt.encoding))
-				p, err := c.Detections(t.Context(), "5.0", nil)
+				p, err := c.Detections(t.Context(), DetectionQuery{Version: "5.0"})
 				require.NoError(t, err)
 				defer p.Close()
 				_, err = readAll(p)
@@ -333,7 +332,7 @@ func TestBodiesCanBeSentAgain(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		f, c, _ := start(t, good, twice)
-		p, err := c.Detections(t.Context(), "5.0", url.Values{"ids": {"1-9"}})
+		p, err := c.Detections(t.Context(), DetectionQuery{Version: "5.0", IDs: []IDRange{{1, 9}}})
 		require.NoError(t, err)
 		p.Close()
 		require.Len(t, f.received(), 2)

@@ -4,13 +4,16 @@
 package qualys
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +28,29 @@ type AssetQuery struct {
 	IncludeFields []string
 	ExcludeFields []string
 	Filter        []Filter // all of them must hold
+	// UpdatedSince selects assets that were updated since, in the spelling that UpdatedFilter names. Zero: all.
+	UpdatedSince  time.Time
+	UpdatedFilter AssetFilter
+}
+
+// AssetFilter is how assets that were updated since a time are asked for. Which of the spellings a platform takes is
+// unverified: one that is refused with HTTP 400 is followed by the next.
+type AssetFilter uint8
+
+// The spellings, in the order in which they are to be tried.
+const (
+	// FilterField is a condition on the field asset.lastUpdatedDate, in the body.
+	FilterField AssetFilter = iota
+	// FilterParameter is the query parameter assetLastUpdated.
+	FilterParameter
+)
+
+// String returns the name of the field or the parameter.
+func (f AssetFilter) String() string {
+	if f == FilterParameter {
+		return "assetLastUpdated"
+	}
+	return "asset.lastUpdatedDate"
 }
 
 // Filter is one condition on an asset.
@@ -41,10 +67,12 @@ func (c *Client) Assets(ctx context.Context, q AssetQuery) (*AssetPage, error) {
 		return nil, &Error{API: Assets, Class: Config, Err: err}
 	}
 	p := &AssetPage{query: q}
+	params := q.selection()
+	q.page(params)
 	p.answer, err = c.exchange(ctx, request{
 		api:    Assets,
 		path:   "/rest/2.0/search/am/asset",
-		query:  q.params(),
+		query:  params,
 		json:   body,
 		bearer: !c.gateway.authenticator && c.gateway.username != "",
 		open:   p.open,
@@ -55,8 +83,67 @@ func (c *Client) Assets(ctx context.Context, q AssetQuery) (*AssetPage, error) {
 	return p, nil
 }
 
-func (q AssetQuery) params() url.Values {
+// AssetCount returns how many assets q selects; its page size, cursor and fields do not matter. It takes the slot of a page.
+func (c *Client) AssetCount(ctx context.Context, q AssetQuery) (int64, error) {
+	body, err := q.body()
+	if err != nil {
+		return 0, &Error{API: Assets, Class: Config, Err: err}
+	}
+	var n int64
+	a, err := c.exchange(ctx, request{
+		api:    Assets,
+		path:   "/rest/2.0/count/am/asset",
+		query:  q.selection(),
+		json:   body,
+		bearer: !c.gateway.authenticator && c.gateway.username != "",
+		open: func(a *answer) (err error) {
+			n, err = readCount(a)
+			return err
+		},
+	})
+	if err != nil {
+		return 0, err
+	}
+	a.end(OutcomeOK)
+	a.Close()
+	return n, nil
+}
+
+var errNoCount = errors.New("response holds no count of assets")
+
+// readCount reads {"count": 300, "responseCode": "SUCCESS"}. The number may come as a string.
+func readCount(a *answer) (int64, error) {
+	if a.status == http.StatusNoContent {
+		return 0, nil
+	}
+	if err := a.readHead(); err != nil {
+		return 0, a.refused(err)
+	}
+	var said struct {
+		Code  string          `json:"responseCode"`
+		Count json.RawMessage `json:"count"`
+	}
+	if err := json.Unmarshal(bytes.TrimPrefix(a.head, byteOrderMark), &said); err != nil {
+		return 0, a.refused(err)
+	}
+	n, ok := count(strings.Trim(string(said.Count), `"`))
+	if !ok || said.Code != "" && !strings.EqualFold(said.Code, "SUCCESS") {
+		return 0, a.refused(errNoCount)
+	}
+	return n, nil
+}
+
+// selection is the part of the query that selects assets, as far as it does not stand in the body.
+func (q AssetQuery) selection() url.Values {
 	params := url.Values{}
+	if !q.UpdatedSince.IsZero() && q.UpdatedFilter == FilterParameter {
+		params.Set(q.UpdatedFilter.String(), q.UpdatedSince.UTC().Format(timeFormat))
+	}
+	return params
+}
+
+// page adds which part of the list is asked for, and what of each asset.
+func (q AssetQuery) page(params url.Values) {
 	if q.PageSize > 0 {
 		params.Set("pageSize", strconv.Itoa(q.PageSize))
 	}
@@ -69,17 +156,20 @@ func (q AssetQuery) params() url.Values {
 	if len(q.ExcludeFields) > 0 {
 		params.Set("excludeFields", strings.Join(q.ExcludeFields, ","))
 	}
-	return params
 }
 
 func (q AssetQuery) body() ([]byte, error) {
-	if len(q.Filter) == 0 {
+	filters := slices.Clone(q.Filter)
+	if !q.UpdatedSince.IsZero() && q.UpdatedFilter == FilterField {
+		filters = append(filters, Filter{Field: q.UpdatedFilter.String(), Operator: "GREATER", Value: q.UpdatedSince.UTC().Format(timeFormat)})
+	}
+	if len(filters) == 0 {
 		return nil, nil
 	}
 	return json.Marshal(struct {
 		Filters   []Filter `json:"filters"`
 		Operation string   `json:"operation"`
-	}{q.Filter, "AND"})
+	}{filters, "AND"})
 }
 
 // AssetPage is one answer of the asset inventory while it arrives.
@@ -93,8 +183,10 @@ type AssetPage struct {
 	code     string
 	message  string
 	listed   bool // assetListData was met
-	hasMore  bool
+	more     moreAssets
 	lastSeen int64
+	assets   int    // handed out
+	last     uint64 // the ID that was noted last, 0: none
 	err      error
 }
 
@@ -194,7 +286,7 @@ func (p *AssetPage) set(name, value string) {
 	case "responseMessage":
 		p.message = value
 	case "hasMore":
-		p.hasMore = value == "1" || strings.EqualFold(value, "true")
+		p.more = moreAssetsOf(value)
 	case "lastSeenAssetId":
 		p.lastSeen, _ = strconv.ParseInt(value, 10, 64)
 	}
@@ -208,8 +300,6 @@ func (p *AssetPage) finish() error {
 		return &Error{API: Assets, Status: p.answer.status, Text: text, Err: errFailed}
 	case !p.listed && p.code == "":
 		return errNoList
-	case p.hasMore && p.lastSeen <= p.query.LastSeen:
-		return fmt.Errorf("lastSeenAssetId does not advance: %d after %d", p.lastSeen, p.query.LastSeen)
 	}
 	p.answer.end(OutcomeOK)
 	return io.EOF
@@ -235,6 +325,7 @@ func (p *AssetPage) Next() (*jsontext.Decoder, error) {
 		switch p.json.PeekKind() {
 		case '{':
 			p.handed = true
+			p.assets++
 			_, p.before = p.json.StackIndex(inAssets)
 			return p.json, nil
 		case 'n':
@@ -269,11 +360,71 @@ func (p *AssetPage) skipRest() error {
 	return nil
 }
 
-// HasMore tells whether there is another page. It knows only after Next has returned io.EOF, as LastSeen does.
-func (p *AssetPage) HasMore() bool { return p.hasMore }
+// moreAssets is what a response says of whether there are more assets.
+type moreAssets uint8
 
-// LastSeen is the cursor to ask for the next page with.
-func (p *AssetPage) LastSeen() int64 { return p.lastSeen }
+const (
+	moreUnknown moreAssets = iota // it does not say, or nothing that makes sense
+	moreNo
+	moreYes
+)
+
+// moreAssetsOf reads hasMore, which is documented as 0 or 1.
+func moreAssetsOf(value string) moreAssets {
+	n, err := strconv.ParseFloat(value, 64)
+	switch {
+	case strings.EqualFold(value, "true"), err == nil && n == 1:
+		return moreYes
+	case strings.EqualFold(value, "false"), err == nil && n == 0:
+		return moreNo
+	}
+	return moreUnknown
+}
+
+// AssetEnd is how the list of assets stands at the end of a page.
+type AssetEnd uint8
+
+// The ends of a page of assets.
+const (
+	// Complete: there are no more assets.
+	Complete AssetEnd = iota
+	// More: the list goes on where the response says.
+	More
+	// Incomplete: the response has assets and does not say whether there are more; what there is comes behind the last one.
+	Incomplete
+	// Stuck: the response says that there are more, but not where, or has no assets to tell it by.
+	Stuck
+)
+
+// Note tells the page the ID of the asset that was read last, which only the caller knows. Where the response does not say where
+// the list goes on, it goes on behind this one.
+func (p *AssetPage) Note(id uint64) {
+	if id != 0 {
+		p.last = id
+	}
+}
+
+// Continue returns whether there are more assets, and, with More and Incomplete, the cursor that the next request begins with
+// (LastSeen). It knows only after Next has returned io.EOF; before, the page counts as Stuck.
+func (p *AssetPage) Continue() (Continuation, AssetEnd) {
+	named := p.lastSeen > p.query.LastSeen
+	noted := p.last > uint64(max(p.query.LastSeen, 0)) && p.last <= math.MaxInt64
+	switch {
+	case p.err != io.EOF:
+		return Continuation{}, Stuck
+	case p.more == moreNo, p.more == moreUnknown && p.assets == 0:
+		return Continuation{}, Complete
+	case p.more == moreYes && named:
+		return Continuation{ID: uint64(p.lastSeen)}, More
+	case p.more == moreYes && noted && p.lastSeen == 0:
+		return Continuation{ID: p.last}, More
+	case p.more == moreUnknown && noted:
+		return Continuation{ID: p.last}, Incomplete
+	case p.more == moreUnknown && named:
+		return Continuation{ID: uint64(p.lastSeen)}, Incomplete
+	}
+	return Continuation{}, Stuck
+}
 
 // Status is the HTTP status of the answer: 200, or 204 if there is nothing, or nothing more.
 func (p *AssetPage) Status() int { return p.answer.status }

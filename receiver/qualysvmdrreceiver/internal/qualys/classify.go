@@ -39,7 +39,7 @@ func (a *answer) classify(e *Error, said reply) {
 		e.Class, e.Login = Config, true // bad login
 	case code == 2001, code == 2002, code == 2003, code == 2011, code == 2012:
 		e.Class, e.Login = Config, true // expired, inactive, not registered, second factor, password change
-	case code >= 1901 && code <= 1908, code == 1922:
+	case badParameter(code):
 		e.Class = Config // unknown, missing, invalid or clashing parameter
 		e.Parameter = a.request.named(e.said)
 	case code == 1960:
@@ -120,6 +120,9 @@ func (r request) named(text string) string {
 	}
 	return name
 }
+
+// badParameter reports whether a code means an unknown, missing, invalid or clashing parameter.
+func badParameter(code int) bool { return code >= 1901 && code <= 1908 || code == 1922 }
 
 // outOfOrder tells whether a code means that the platform is not working: it can come before the login is looked at.
 func outOfOrder(code int) bool { return code == 1999 || code == 999 }

@@ -175,7 +175,7 @@ func TestParametersNamedByAnswers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				_, c, _ := start(t, respond(400, simpleReturn(1905, tt.text, "HINT", "see the_guide")))
-				_, err := c.Detections(t.Context(), "5.0", url.Values{"ids": {"abc"}, "show_qds": {"1"}, "show_qds_factors": {"1"}})
+				_, err := c.Detections(t.Context(), DetectionQuery{Version: "5.0", IDs: []IDRange{{1, 2}}, Parameters: map[string]string{"show_qds": "1", "show_qds_factors": "1"}})
 				e := requireError(t, err)
 				assert.Equal(t, tt.parameter, e.Parameter)
 				for _, name := range append(tt.names, "the_guide") {

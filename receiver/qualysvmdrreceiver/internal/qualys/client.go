@@ -16,9 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"regexp"
-	"slices"
 	"time"
 )
 
@@ -28,6 +26,7 @@ type API string
 // The APIs the client speaks.
 const (
 	Detections    API = "detections"
+	HostList      API = "host_list"
 	KnowledgeBase API = "knowledge_base"
 	ActivityLog   API = "activity_log"
 	Assets        API = "assets"
@@ -46,6 +45,7 @@ const (
 // endpoints are the hosts that serve the APIs.
 var endpoints = map[API]EndpointName{
 	Detections:    Server,
+	HostList:      Server,
 	KnowledgeBase: Server,
 	ActivityLog:   Server,
 	Assets:        Gateway,
@@ -121,6 +121,9 @@ func (c *Client) Refuse(name EndpointName, err *Error) {
 func (c *Client) Refused(name EndpointName) *Error {
 	return c.endpoint(name).login.refusal()
 }
+
+// Concurrency returns how many requests of an API may run at once now, at least one.
+func (c *Client) Concurrency(API) int { return 1 }
 
 func (c *Client) endpoint(name EndpointName) *endpoint {
 	if name == Server {
@@ -213,18 +216,6 @@ func (c *Client) ask(ctx context.Context, r request) (*answer, error) {
 	a.end(outcomeOf(a.ctx, err))
 	a.Close()
 	return nil, err
-}
-
-// with returns a copy of params in which the given names have the given values, in turn.
-func with(params url.Values, pairs ...string) url.Values {
-	merged := make(url.Values, len(params)+len(pairs)/2)
-	for name, values := range params {
-		merged[name] = slices.Clone(values)
-	}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		merged.Set(pairs[i], pairs[i+1])
-	}
-	return merged
 }
 
 var apiVersion = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*$`)

@@ -6,6 +6,7 @@ package qualys
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -87,9 +88,40 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Names tells whether the answer names a parameter, as a whole word, in its text or its list of items.
+// Names reports whether the response names a parameter, as a whole word, in its text or its list of items.
 func (e *Error) Names(param string) bool {
 	return wordIndex(e.said, param) >= 0
+}
+
+// Unsupported returns the first of the names that the response names as a parameter that it does not take (1901-1908, 1922),
+// "": none of them. The request may work without it.
+func (e *Error) Unsupported(names ...string) string {
+	if !badParameter(e.Code) {
+		return ""
+	}
+	for _, name := range names {
+		if e.Names(name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// PageTooLarge reports whether it was the time that a response took, ours or a gateway's between here and Qualys: a smaller
+// page may be in time.
+func (e *Error) PageTooLarge() bool {
+	var timeout *TimeoutError
+	if errors.As(e.Err, &timeout) {
+		return true
+	}
+	if e.Code != 0 || e.limit != noLimit {
+		return false
+	}
+	switch e.Status {
+	case http.StatusRequestTimeout, http.StatusBadGateway, http.StatusGatewayTimeout, 524: // 524: of a content delivery network
+		return true
+	}
+	return false
 }
 
 // wordIndex returns where word stands in text, not as a part of a longer name, or -1.

@@ -227,7 +227,7 @@ func withAuthenticator(s *Settings) {
 
 // detections asks for one page of detections and closes it.
 func detections(ctx context.Context, c *Client) error {
-	p, err := c.Detections(ctx, "5.0", url.Values{"truncation_limit": {"1000"}})
+	p, err := c.Detections(ctx, DetectionQuery{Version: "5.0", Limit: 1000})
 	if err != nil {
 		return err
 	}

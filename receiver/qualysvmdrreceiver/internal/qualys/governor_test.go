@@ -226,14 +226,14 @@ func TestWaitsEndWithTheContext(t *testing.T) {
 func TestOneRequestAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c, _ := start(t, good)
-		first, err := c.Detections(t.Context(), "5.0", nil)
+		first, err := c.Detections(t.Context(), DetectionQuery{Version: "5.0"})
 		require.NoError(t, err)
 		var second sync.WaitGroup
 		second.Go(func() { assert.NoError(t, detections(t.Context(), c)) })
 		synctest.Wait()
 		assert.Len(t, f.received(), 1, "the page is still open")
 
-		_, err = c.KnowledgeBaseIDs(t.Context(), "4.0", nil, nil)
+		_, err = c.EntryIDs(t.Context(), EntryIDQuery{Version: "4.0"}, nil)
 		assert.Equal(t, KnowledgeBase, requireError(t, err).API, "another API has limits of its own")
 		assert.Len(t, f.received(), 2)
 

@@ -4,10 +4,12 @@
 package qualys
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -46,6 +48,24 @@ type warning struct{ code, text, url string }
 func (w warning) message() string { return cut(oneLine(w.code+" "+w.text), maxText) }
 
 var errNoResponse = errors.New("answer has no RESPONSE")
+
+// list asks an API of the server for a list.
+func (c *Client) list(ctx context.Context, api API, version, path string, form url.Values, s shape) (l *list, err error) {
+	if path, err = versioned(api, version, path); err != nil {
+		return nil, err
+	}
+	_, err = c.exchange(ctx, request{
+		api:   api,
+		path:  path,
+		form:  form,
+		basic: true,
+		open: func(a *answer) (err error) {
+			l, err = openList(a, s)
+			return err
+		},
+	})
+	return l, err
+}
 
 // openList reads an answer through its time. One that is not the list expected is an *Error; one that is, but cannot be read
 // any further, is left for next to tell.

@@ -6,7 +6,6 @@ package qualys
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -22,7 +21,7 @@ func askServer(ctx context.Context, c *Client) []error {
 	var calls sync.WaitGroup
 	calls.Go(func() { errs[0] = detections(ctx, c) })
 	calls.Go(func() {
-		p, err := c.KnowledgeBase(ctx, "4.0", url.Values{"ids": {"1"}})
+		p, err := c.Entries(ctx, EntryQuery{Version: "4.0", QIDs: []uint32{1}})
 		if err == nil {
 			p.Close()
 		}
