@@ -40,8 +40,8 @@ func (w *Waits) of(dataset string) time.Duration {
 	return w.waited[dataset]
 }
 
-// Answered implements [qualys.Observer].
-func (w *Waits) Answered(api qualys.API, outcome string, took time.Duration) {
+// Responded implements [qualys.Observer].
+func (w *Waits) Responded(api qualys.API, outcome string, took time.Duration) {
 	attrs := labels(w.receiver, attribute.String("api", string(api)), attribute.String("outcome", outcome))
 	w.telemetry.QualysvmdrRequests.Add(context.Background(), 1, attrs)
 	w.telemetry.QualysvmdrRequestDuration.Record(context.Background(), took.Seconds(), attrs)

@@ -53,7 +53,7 @@ func (c *Client) Activity(ctx context.Context, q ActivityQuery) (*ActivityPage, 
 	}
 	form := q.form()
 	p := &ActivityPage{paging: paging{sent: form, extra: q.Extra}, max: q.Max}
-	p.answer, err = c.exchange(ctx, request{
+	p.response, err = c.exchange(ctx, request{
 		api:   ActivityLog,
 		path:  path,
 		form:  form,
@@ -66,7 +66,7 @@ func (c *Client) Activity(ctx context.Context, q ActivityQuery) (*ActivityPage, 
 	return p, nil
 }
 
-// ActivityPage is one answer of the user activity log while it arrives: CSV, with a warning behind it if there are more pages.
+// ActivityPage is one response of the user activity log while it arrives: CSV, with a warning behind it if there are more pages.
 //
 //	----BEGIN_RESPONSE_BODY_CSV
 //	Date,Action,Module,Details,User Name,User Role,User IP
@@ -81,23 +81,23 @@ func (c *Client) Activity(ctx context.Context, q ActivityQuery) (*ActivityPage, 
 // The seven columns are documented; which of the lines around them come, and how they are quoted, is unverified: each of them
 // may be missing.
 type ActivityPage struct {
-	paging  paging
-	max     uint64 // the request's id_max
-	answer  *answer
-	table   *table
-	columns []string
-	frame   string // the part of the answer that has begun and not ended, "": it is not said
-	footer  bool   // the rows are over
-	warning warning
-	next    *Continuation
-	err     error
+	paging   paging
+	max      uint64 // the request's id_max
+	response *response
+	table    *table
+	columns  []string
+	frame    string // the part of the response that has begun and not ended, "": it is not said
+	footer   bool   // the rows are over
+	warning  warning
+	next     *Continuation
+	err      error
 }
 
-var errNoColumns = errors.New("answer has no column Date")
+var errNoColumns = errors.New("response has no column Date")
 
-// open reads through the names of the columns. An answer that begins with anything else is not the log.
-func (p *ActivityPage) open(a *answer) error {
-	*p = ActivityPage{paging: p.paging, max: p.max, answer: a, table: newTable(a)}
+// open reads through the names of the columns. A response that begins with anything else is not the log.
+func (p *ActivityPage) open(a *response) error {
+	*p = ActivityPage{paging: p.paging, max: p.max, response: a, table: newTable(a)}
 	err := p.table.begin()
 	for err == nil && p.columns == nil && !p.footer {
 		var fields []string
@@ -123,10 +123,10 @@ func (p *ActivityPage) open(a *answer) error {
 func (p *ActivityPage) Columns() []string { return p.columns }
 
 // Next returns the fields of the next row, in the order of Columns; there can be fewer, or more. They are valid until it is
-// called again. It returns io.EOF after the end of the answer, else an *Error.
+// called again. It returns io.EOF after the end of the response, else an *Error.
 //
-// An answer that the connection cut is an error. If a proxy ended it and HTTP shows nothing of that, it is one if a row or one
-// of the frames around them is incomplete; an answer without frames that ends between two rows cannot be told from a whole one.
+// A response that the connection cut is an error. If a proxy ended it and HTTP shows nothing of that, it is one if a row or one
+// of the frames around them is incomplete; a response without frames that ends between two rows cannot be told from a whole one.
 func (p *ActivityPage) Next() ([]string, error) {
 	for p.err == nil {
 		fields, err := p.table.next()
@@ -139,14 +139,14 @@ func (p *ActivityPage) Next() ([]string, error) {
 		case p.table.open && len(fields) < len(p.columns):
 			p.finish(io.ErrUnexpectedEOF)
 		default:
-			p.answer.patience.progress()
+			p.response.stall.progress()
 			return fields, nil
 		}
 	}
 	return nil, p.err
 }
 
-// framed reads a line that begins or ends a part of the answer, if a row is one.
+// framed reads a line that begins or ends a part of the response, if a row is one.
 func (p *ActivityPage) framed(fields []string) bool {
 	if len(fields) != 1 || !strings.HasPrefix(fields[0], "----") {
 		return false
@@ -165,7 +165,7 @@ func (p *ActivityPage) framed(fields []string) bool {
 	return false
 }
 
-// warns tells whether a row begins the warning: it is no row of the log then.
+// warns reports whether a row begins the warning: it is no row of the log then.
 func (p *ActivityPage) warns(fields []string) bool {
 	p.footer = len(fields) != len(p.columns) && strings.TrimSpace(fields[0]) == "WARNING"
 	return p.footer
@@ -196,10 +196,10 @@ func (p *ActivityPage) finish(err error) {
 		err = p.findNext()
 	}
 	if err != nil {
-		p.err = p.answer.fail(err)
+		p.err = p.response.fail(err)
 		return
 	}
-	p.answer.end(OutcomeOK)
+	p.response.end(OutcomeOK)
 	p.err = io.EOF
 }
 
@@ -232,14 +232,14 @@ func (p *ActivityPage) Continue() (Continuation, bool) {
 // Truncated reports whether the response says that there are more rows. It knows only after Next has returned io.EOF.
 func (p *ActivityPage) Truncated() bool { return p.err == io.EOF && p.warning.truncates() }
 
-// Warning is what the answer warns of, for people. It knows only after Next has returned io.EOF.
+// Warning is what the response warns of, for people. It knows only after Next has returned io.EOF.
 func (p *ActivityPage) Warning() string { return p.warning.message() }
 
 // ServerTime is the server's clock as the header Date tells, else zero.
-func (p *ActivityPage) ServerTime() time.Time { return headerTime(p.answer.header) }
+func (p *ActivityPage) ServerTime() time.Time { return headerTime(p.response.header) }
 
-// Bytes returns how much of the answer was read, inflated.
-func (p *ActivityPage) Bytes() int64 { return p.answer.inflated }
+// Bytes returns how much of the response was read, inflated.
+func (p *ActivityPage) Bytes() int64 { return p.response.inflated }
 
 // Close releases the connection, and the API for the next request.
-func (p *ActivityPage) Close() { p.answer.Close() }
+func (p *ActivityPage) Close() { p.response.Close() }

@@ -30,7 +30,7 @@ const (
 	moreRows   = "CODE,TEXT,URL\n1980,\"1 record limit exceeded. Use URL, please.\",https://elsewhere.test/x?action=delete&id_max=41&truncation_limit=9&password=p&new=1\n"
 )
 
-// readRows reads an answer to its end.
+// readRows reads a response to its end.
 func readRows(p *ActivityPage) ([][]string, error) {
 	var rows [][]string
 	for {
@@ -112,7 +112,7 @@ func TestActivityPages(t *testing.T) {
 				if tt.err != "" {
 					require.ErrorContains(t, err, tt.err)
 					assert.Equal(t, Generic, requireError(t, err).Class)
-					assert.False(t, more, "a cut answer is never taken for the last page, nor for one with a next")
+					assert.False(t, more, "a cut response is never taken for the last page, nor for one with a next")
 					assert.Equal(t, []string{"activity_log failed"}, o.outcomes)
 					return
 				}
@@ -137,7 +137,7 @@ func TestActivityPages(t *testing.T) {
 }
 
 // What is no CSV is an error of the same class as from the other APIs of the server.
-func TestActivityAnswersAreClassified(t *testing.T) {
+func TestActivityResponsesAreClassified(t *testing.T) {
 	tests := []struct {
 		name    string
 		status  int
@@ -153,10 +153,10 @@ func TestActivityAnswersAreClassified(t *testing.T) {
 		{name: "no permission", status: 403, body: simpleReturn(2010, "no"), class: Config},
 		{name: "invalid parameter", status: 400, body: simpleReturn(1905, "parameter id_max has invalid value"), class: Config},
 		{name: "forbidden without a code", status: 403, class: Ambiguous},
-		{name: "maintenance", status: 200, body: "<!DOCTYPE html>\n<html><title>Down</title></html>", class: Generic, message: "HTML page: Down: answer is not CSV"},
+		{name: "maintenance", status: 200, body: "<!DOCTYPE html>\n<html><title>Down</title></html>", class: Generic, message: "HTML page: Down: response is not CSV"},
 		{name: "JSON", status: 200, body: `{"message":"what?"}`, class: Generic, message: "what?"},
-		{name: "empty", status: 200, class: Generic, message: "empty answer"},
-		{name: "white space", status: 200, body: " \r\n\n", class: Generic, message: "empty answer"},
+		{name: "empty", status: 200, class: Generic, message: "empty response"},
+		{name: "white space", status: 200, body: " \r\n\n", class: Generic, message: "empty response"},
 		{name: "garbage", status: 200, body: "\x00\xff\x17", class: Generic, message: "no column Date"},
 		{name: "another table", status: 200, body: "Title,Owner\nx,y\n", class: Generic, message: "no column Date"},
 		{name: "cut in the names", status: 200, body: `"Date,Action`, class: Generic, message: "unexpected EOF"},
@@ -213,7 +213,7 @@ func TestActivityRowsAreLimited(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			a := answerOf(t, ActivityLog, nil)
+			a := responseOf(t, ActivityLog, nil)
 			a.body = tt.body
 			a.client.settings.MaxInflated = 1 << 30
 			p := &ActivityPage{}
@@ -237,7 +237,7 @@ func (e endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// FuzzActivityPage reads anything as an answer: nothing panics, and of what is well-formed no row is lost.
+// FuzzActivityPage reads anything as a response: nothing panics, and of what is well-formed no row is lost.
 func FuzzActivityPage(f *testing.F) {
 	for _, body := range []string{
 		logColumns + logRow, bodyBegin + logColumns + logRow + bodyEnd + footBegin + "WARNING\n" + moreRows + footEnd,
@@ -247,7 +247,7 @@ func FuzzActivityPage(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		p := &ActivityPage{}
-		if err := p.open(answerOf(t, ActivityLog, body)); err != nil {
+		if err := p.open(responseOf(t, ActivityLog, body)); err != nil {
 			return
 		}
 		rows, err := readRows(p)

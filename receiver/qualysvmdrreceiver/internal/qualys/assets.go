@@ -23,7 +23,7 @@ import (
 
 // AssetQuery selects the assets of a page.
 type AssetQuery struct {
-	PageSize      int   // assets in an answer, at most 300; 0: as Qualys likes
+	PageSize      int   // assets in a response, at most 300; 0: as Qualys likes
 	LastSeen      int64 // the cursor: LastSeen of the page before; 0 for the first one
 	IncludeFields []string
 	ExcludeFields []string
@@ -69,7 +69,7 @@ func (c *Client) Assets(ctx context.Context, q AssetQuery) (*AssetPage, error) {
 	p := &AssetPage{query: q}
 	params := q.selection()
 	q.page(params)
-	p.answer, err = c.exchange(ctx, request{
+	p.response, err = c.exchange(ctx, request{
 		api:    Assets,
 		path:   "/rest/2.0/search/am/asset",
 		query:  params,
@@ -96,7 +96,7 @@ func (c *Client) AssetCount(ctx context.Context, q AssetQuery) (int64, error) {
 		query:  q.selection(),
 		json:   body,
 		bearer: !c.gateway.authenticator && c.gateway.username != "",
-		open: func(a *answer) (err error) {
+		open: func(a *response) (err error) {
 			n, err = readCount(a)
 			return err
 		},
@@ -112,7 +112,7 @@ func (c *Client) AssetCount(ctx context.Context, q AssetQuery) (int64, error) {
 var errNoCount = errors.New("response holds no count of assets")
 
 // readCount reads {"count": 300, "responseCode": "SUCCESS"}. The number may come as a string.
-func readCount(a *answer) (int64, error) {
+func readCount(a *response) (int64, error) {
 	if a.status == http.StatusNoContent {
 		return 0, nil
 	}
@@ -172,47 +172,47 @@ func (q AssetQuery) body() ([]byte, error) {
 	}{filters, "AND"})
 }
 
-// AssetPage is one answer of the asset inventory while it arrives.
+// AssetPage is one response of the asset inventory while it arrives.
 type AssetPage struct {
-	query    AssetQuery
-	answer   *answer
-	guard    *guard
-	json     *jsontext.Decoder
-	handed   bool  // an asset was handed out
-	before   int64 // assets of the array before that one
-	code     string
-	message  string
-	listed   bool // assetListData was met
-	more     moreAssets
-	lastSeen int64
-	assets   int    // handed out
-	last     uint64 // the ID that was noted last, 0: none
-	err      error
+	query     AssetQuery
+	response  *response
+	sanitizer *sanitizer
+	json      *jsontext.Decoder
+	handed    bool  // an asset was handed out
+	before    int64 // assets of the array before that one
+	code      string
+	message   string
+	listed    bool // assetListData was met
+	more      moreAssets
+	lastSeen  int64
+	assets    int    // handed out
+	last      uint64 // the ID that was noted last, 0: none
+	err       error
 }
 
-// Depths of the decoder in an answer: {"responseCode": …, "assetListData": {"asset": [ … ]}}.
+// Depths of the decoder in a response: {"responseCode": …, "assetListData": {"asset": [ … ]}}.
 const (
-	inAnswer = 1
-	inData   = 2
-	inAssets = 3
+	inResponse = 1
+	inData     = 2
+	inAssets   = 3
 )
 
 var (
-	errNotObject = errors.New("answer is not a JSON object")
-	errNoList    = errors.New("answer holds no list of assets")
-	errFailed    = errors.New("answer tells of a failure")
+	errNotObject = errors.New("response is not a JSON object")
+	errNoList    = errors.New("response holds no list of assets")
+	errFailed    = errors.New("response tells of a failure")
 )
 
-// open reads through the beginning of the list of assets, or through the whole answer if there is none.
-func (p *AssetPage) open(a *answer) error {
-	*p = AssetPage{query: p.query, answer: a}
+// open reads through the beginning of the list of assets, or through the whole response if there is none.
+func (p *AssetPage) open(a *response) error {
+	*p = AssetPage{query: p.query, response: a}
 	if a.status == http.StatusNoContent {
 		a.end(OutcomeOK)
 		p.err = io.EOF
 		return nil
 	}
-	p.guard = newGuard(a)
-	p.json = jsontext.NewDecoder(p.guard, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	p.sanitizer = newSanitizer(a)
+	p.json = jsontext.NewDecoder(p.sanitizer, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if p.json.PeekKind() != '{' {
 		return a.refused(errNotObject)
 	}
@@ -226,12 +226,12 @@ func (p *AssetPage) open(a *answer) error {
 	return nil
 }
 
-// failed tells whether the answer calls itself a failure.
+// failed reports whether the response calls itself a failure.
 func (p *AssetPage) failed() bool {
 	return p.code != "" && !strings.EqualFold(p.code, "SUCCESS")
 }
 
-// walk reads on to the beginning of an array of assets, or through the end of the answer: then it returns io.EOF.
+// walk reads on to the beginning of an array of assets, or through the end of the response: then it returns io.EOF.
 func (p *AssetPage) walk() error {
 	for {
 		depth := p.json.StackDepth()
@@ -242,7 +242,7 @@ func (p *AssetPage) walk() error {
 		case err != nil:
 			return err
 		case depth == 0:
-			return errors.New("json: something follows after the end of the answer")
+			return errors.New("json: something follows after the end of the response")
 		case token.Kind() == '}':
 			continue
 		}
@@ -253,7 +253,7 @@ func (p *AssetPage) walk() error {
 	}
 }
 
-// member reads the value of a name in the answer or in assetListData, and returns true at the beginning of the array of assets.
+// member reads the value of a name in the response or in assetListData, and returns true at the beginning of the array of assets.
 func (p *AssetPage) member(depth int, name string) (begun bool, err error) {
 	kind := p.json.PeekKind()
 	switch {
@@ -262,13 +262,13 @@ func (p *AssetPage) member(depth int, name string) (begun bool, err error) {
 		return true, err
 	case depth == inData && name == "asset" && kind != 'n':
 		return false, p.unexpected("a list of assets")
-	case depth == inAnswer && name == "assetListData":
+	case depth == inResponse && name == "assetListData":
 		p.listed = true
 		if kind == '{' {
 			_, err = p.json.ReadToken()
 			return false, err
 		}
-	case depth == inAnswer && kind != '{' && kind != '[':
+	case depth == inResponse && kind != '{' && kind != '[':
 		value, err := p.json.ReadToken()
 		if err == nil {
 			p.set(name, value.String())
@@ -278,7 +278,7 @@ func (p *AssetPage) member(depth int, name string) (begun bool, err error) {
 	return false, p.json.SkipValue()
 }
 
-// set takes note of what the answer tells besides the assets. Numbers may come as strings.
+// set takes note of what the response tells besides the assets. Numbers may come as strings.
 func (p *AssetPage) set(name, value string) {
 	switch name {
 	case "responseCode":
@@ -292,16 +292,16 @@ func (p *AssetPage) set(name, value string) {
 	}
 }
 
-// finish checks what the answer tells at its end.
+// finish checks what the response tells at its end.
 func (p *AssetPage) finish() error {
 	switch {
 	case p.failed():
-		text := cut(p.answer.message(p.code+": "+p.message), maxText)
-		return &Error{API: Assets, Status: p.answer.status, Text: text, Err: errFailed}
+		text := cut(p.response.message(p.code+": "+p.message), maxText)
+		return &Error{API: Assets, Status: p.response.status, Text: text, Err: errFailed}
 	case !p.listed && p.code == "":
 		return errNoList
 	}
-	p.answer.end(OutcomeOK)
+	p.response.end(OutcomeOK)
 	return io.EOF
 }
 
@@ -315,7 +315,7 @@ func (p *AssetPage) unexpected(what string) error {
 }
 
 // Next returns a decoder that stands before the next asset, which is a JSON object: the caller reads that one value; what is
-// left of it is skipped. It returns io.EOF after the clean end of the answer, else an *Error.
+// left of it is skipped. It returns io.EOF after the clean end of the response, else an *Error.
 func (p *AssetPage) Next() (*jsontext.Decoder, error) {
 	if p.err == nil && p.handed {
 		p.err = p.skipRest()
@@ -339,7 +339,7 @@ func (p *AssetPage) Next() (*jsontext.Decoder, error) {
 		}
 	}
 	if p.err != io.EOF {
-		p.err = p.answer.fail(p.err)
+		p.err = p.response.fail(p.err)
 	}
 	return nil, p.err
 }
@@ -356,7 +356,7 @@ func (p *AssetPage) skipRest() error {
 			return err
 		}
 	}
-	p.answer.patience.progress()
+	p.response.stall.progress()
 	return nil
 }
 
@@ -426,23 +426,23 @@ func (p *AssetPage) Continue() (Continuation, AssetEnd) {
 	return Continuation{}, Stuck
 }
 
-// Status is the HTTP status of the answer: 200, or 204 if there is nothing, or nothing more.
-func (p *AssetPage) Status() int { return p.answer.status }
+// Status is the HTTP status of the response: 200, or 204 if there is nothing, or nothing more.
+func (p *AssetPage) Status() int { return p.response.status }
 
 // ServerTime is the server's clock as the header Date tells, else zero.
-func (p *AssetPage) ServerTime() time.Time { return headerTime(p.answer.header) }
+func (p *AssetPage) ServerTime() time.Time { return headerTime(p.response.header) }
 
 // Repaired returns in how many of the strings that were met so far control characters stood: they are kept, although JSON
 // forbids them.
 func (p *AssetPage) Repaired() int64 {
-	if p.guard == nil {
+	if p.sanitizer == nil {
 		return 0
 	}
-	return p.guard.repaired
+	return p.sanitizer.repaired
 }
 
-// Bytes returns how much of the answer was read, inflated.
-func (p *AssetPage) Bytes() int64 { return p.answer.inflated }
+// Bytes returns how much of the response was read, inflated.
+func (p *AssetPage) Bytes() int64 { return p.response.inflated }
 
 // Close releases the connection, and the API for the next request.
-func (p *AssetPage) Close() { p.answer.Close() }
+func (p *AssetPage) Close() { p.response.Close() }

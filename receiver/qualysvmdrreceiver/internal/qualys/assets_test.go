@@ -265,7 +265,7 @@ func FuzzAssetPage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for read := range 3 {
 			p := &AssetPage{}
-			a := answerOf(t, Assets, data)
+			a := responseOf(t, Assets, data)
 			if p.open(a) != nil {
 				continue
 			}

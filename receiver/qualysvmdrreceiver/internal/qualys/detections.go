@@ -65,25 +65,25 @@ func (c *Client) Detections(ctx context.Context, q DetectionQuery) (*DetectionPa
 	if err != nil {
 		return nil, err
 	}
-	return &DetectionPage{answer: l.answer, list: l, paging: paging{sent: form, extra: q.Extra, omit: q.Omit, min: q.Min}}, nil
+	return &DetectionPage{response: l.response, list: l, paging: paging{sent: form, extra: q.Extra, omit: q.Omit, min: q.Min}}, nil
 }
 
 // DetectionPage is one response of the host detection list while it arrives.
 type DetectionPage struct {
-	answer *answer
-	list   *list
-	paging paging
-	inHost bool
-	begin  []byte // of the last host, through its ID
-	next   *Continuation
-	err    error
+	response *response
+	list     *list
+	paging   paging
+	inHost   bool
+	begin    []byte // of the last host, through its ID
+	next     *Continuation
+	err      error
 }
 
-// ServerTime is the server's clock when it began to answer: RESPONSE/DATETIME, else the header Date, else zero.
+// ServerTime is the server's clock when it began to response: RESPONSE/DATETIME, else the header Date, else zero.
 func (p *DetectionPage) ServerTime() time.Time { return p.list.time() }
 
 // Next fills s with the hosts that come next; what was in s is overwritten and its memory used again. It returns io.EOF after
-// the clean end of the answer. With every other error, an *Error, s holds what could still be read, and its last host can be
+// the clean end of the response. With every other error, an *Error, s holds what could still be read, and its last host can be
 // incomplete.
 func (p *DetectionPage) Next(s *Segment) error {
 	s.reset()
@@ -124,7 +124,7 @@ func (p *DetectionPage) readHost(s *Segment) (done bool, err error) {
 		// The list has consumed the start tag already.
 		offset -= int64(bytes.IndexByte(read, '>') + 1)
 	}
-	s.marks = append(s.marks, mark{data: int64(from), answer: offset})
+	s.marks = append(s.marks, mark{data: int64(from), response: offset})
 	p.inHost = !done
 	return done, err
 }
@@ -135,10 +135,10 @@ func (p *DetectionPage) finish(err error) {
 		p.next, err = p.paging.next(p.list.warning, p.lastHost())
 	}
 	if err != nil {
-		p.err = p.answer.fail(err)
+		p.err = p.response.fail(err)
 		return
 	}
-	p.answer.end(OutcomeOK)
+	p.response.end(OutcomeOK)
 	p.err = io.EOF
 }
 
@@ -162,17 +162,17 @@ func (p *DetectionPage) Continue() (Continuation, bool) {
 	return *p.next, true
 }
 
-// Warning is what the answer warns of, for people: an ending version, a page that is full. It knows only after Next has
+// Warning is what the response warns of, for people: an ending version, a page that is full. It knows only after Next has
 // returned io.EOF.
 func (p *DetectionPage) Warning() string {
 	return p.list.warning.message()
 }
 
-// Bytes returns how much of the answer was read, inflated.
-func (p *DetectionPage) Bytes() int64 { return p.answer.inflated }
+// Bytes returns how much of the response was read, inflated.
+func (p *DetectionPage) Bytes() int64 { return p.response.inflated }
 
 // Close releases the connection, and the API for the next request.
-func (p *DetectionPage) Close() { p.answer.Close() }
+func (p *DetectionPage) Close() { p.response.Close() }
 
 // maxBegin is how much of a host is kept to find its ID in, which comes first.
 const maxBegin = 1 << 10

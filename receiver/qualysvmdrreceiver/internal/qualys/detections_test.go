@@ -295,13 +295,13 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-// What a cut answer holds is used; the cut is never taken for the end.
-func TestCutAnswers(t *testing.T) {
+// What a cut response holds is used; the cut is never taken for the end.
+func TestCutResponses(t *testing.T) {
 	body := hostList(hosts(1, 2))
 	whole, rest := "<HOST><ID>1</ID><DETECTION_LIST>", "</DETECTION_LIST></HOST>"
 	for _, tt := range []struct {
 		name string
-		at   string // the answer is cut before it
+		at   string // the response is cut before it
 		ends string
 		more bool
 	}{
@@ -342,9 +342,9 @@ func FuzzDetectionPage(f *testing.F) {
 	f.Add([]byte(hostList("<HOST><ID>1<DETECTION_LIST><DETECTION/><X></HOST>")))
 	f.Add([]byte(simpleReturn(2001, "expired")))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p := &DetectionPage{answer: answerOf(t, Detections, data)}
+		p := &DetectionPage{response: responseOf(t, Detections, data)}
 		var err error
-		if p.list, err = openList(p.answer, detectionList); err != nil {
+		if p.list, err = openList(p.response, detectionList); err != nil {
 			require.Equal(t, Detections, requireError(t, err).API)
 			return
 		}
@@ -378,7 +378,7 @@ func FuzzDetectionPage(f *testing.F) {
 	})
 }
 
-// BenchmarkDetectionPage measures the way from an answer's bytes to the start of each detection, without its content.
+// BenchmarkDetectionPage measures the way from a response's bytes to the start of each detection, without its content.
 func BenchmarkDetectionPage(b *testing.B) {
 	body := []byte(hostList(manyHosts(100, 200_000)))
 	b.SetBytes(int64(len(body)))
@@ -386,9 +386,9 @@ func BenchmarkDetectionPage(b *testing.B) {
 	var s Segment
 	var h Hosts
 	for b.Loop() {
-		p := &DetectionPage{answer: answerOf(b, Detections, body)}
+		p := &DetectionPage{response: responseOf(b, Detections, body)}
 		var err error
-		if p.list, err = openList(p.answer, detectionList); err != nil {
+		if p.list, err = openList(p.response, detectionList); err != nil {
 			b.Fatal(err)
 		}
 		for {

@@ -16,7 +16,7 @@ type Class uint8
 
 // The classes of errors.
 const (
-	// Generic errors can pass: network, maintenance, limits, answers that are cut or cannot be read.
+	// Generic errors can pass: network, maintenance, limits, responses that are cut or cannot be read.
 	Generic Class = iota
 	// Config errors stay until somebody changes something: nothing is to be sent again before.
 	Config
@@ -39,23 +39,23 @@ func (c Class) String() string {
 // Error is what went wrong with a request.
 type Error struct {
 	API    API
-	Status int    // of HTTP; 0 if there was no answer
-	Code   int    // of Qualys; 0 if the answer names none
-	Text   string // what the answer says: one line of at most 500 bytes
+	Status int    // of HTTP; 0 if there was no response
+	Code   int    // of Qualys; 0 if the response names none
+	Text   string // what the response says: one line of at most 500 bytes
 	Class  Class
 	// Login tells that the account is meant, not the request: of class Config it stops every API of the endpoint.
 	Login bool
-	// Parameter is the parameter of the request that an answer of 1901-1908 or 1922 names, if it names one that was sent.
+	// Parameter is the parameter of the request that a response of 1901-1908 or 1922 names, if it names one that was sent.
 	Parameter string
-	// Err is the cause, if there is one besides the answer: of the network, or in reading.
+	// Err is the cause, if there is one besides the response: of the network, or in reading.
 	Err error
 
-	said  string // all that the answer says, to look for names in
+	said  string // all that the response says, to look for names in
 	limit limit
-	wait  time.Duration // how long the answer asks to wait; 0 if it names no time
+	wait  time.Duration // how long the response asks to wait; 0 if it names no time
 }
 
-// limit is a limit that an answer says was exceeded.
+// limit is a limit that a response says was exceeded.
 type limit uint8
 
 const (

@@ -82,10 +82,10 @@ func (p *HostPage) ServerTime() time.Time { return p.items.list.time() }
 func (p *HostPage) Warning() string { return p.items.list.warning.message() }
 
 // Bytes returns how much of the response was read, inflated.
-func (p *HostPage) Bytes() int64 { return p.items.list.answer.inflated }
+func (p *HostPage) Bytes() int64 { return p.items.list.response.inflated }
 
 // Close releases the connection, and the API's slot for the next request.
-func (p *HostPage) Close() { p.items.list.answer.Close() }
+func (p *HostPage) Close() { p.items.list.response.Close() }
 
 // HostIDs is what a list of host IDs says besides them.
 type HostIDs struct {
@@ -125,11 +125,11 @@ func selecting(parameters map[string]string) map[string]string {
 
 // ranges calls visit for each item of a list of IDs, and closes the response.
 func (l *list) ranges(visit func(IDRange) error) error {
-	defer l.answer.Close()
+	defer l.response.Close()
 	for {
 		err := l.next()
 		if err == io.EOF {
-			l.answer.end(OutcomeOK)
+			l.response.end(OutcomeOK)
 			return nil
 		}
 		var text string
@@ -141,7 +141,7 @@ func (l *list) ranges(visit func(IDRange) error) error {
 			r, err = parseRange(text)
 		}
 		if err != nil {
-			return l.answer.fail(err)
+			return l.response.fail(err)
 		}
 		if err := visit(r); err != nil {
 			return err

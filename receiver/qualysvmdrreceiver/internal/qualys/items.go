@@ -29,12 +29,12 @@ func (i *items) read() (*xmlstream.Reader, error) {
 	}
 	if err == io.EOF {
 		if i.next, err = i.paging.next(i.list.warning, i.last); err == nil {
-			i.list.answer.end(OutcomeOK)
+			i.list.response.end(OutcomeOK)
 			i.err = io.EOF
 			return nil, i.err
 		}
 	}
-	i.err = i.list.answer.fail(err)
+	i.err = i.list.response.fail(err)
 	return nil, i.err
 }
 

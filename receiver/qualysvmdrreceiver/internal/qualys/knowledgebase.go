@@ -83,10 +83,10 @@ func (p *EntryPage) ServerTime() time.Time { return p.items.list.time() }
 func (p *EntryPage) Warning() string { return p.items.list.warning.message() }
 
 // Bytes returns how much of the response was read, inflated.
-func (p *EntryPage) Bytes() int64 { return p.items.list.answer.inflated }
+func (p *EntryPage) Bytes() int64 { return p.items.list.response.inflated }
 
 // Close releases the connection, and the API's slot for the next request.
-func (p *EntryPage) Close() { p.items.list.answer.Close() }
+func (p *EntryPage) Close() { p.items.list.response.Close() }
 
 // EntryIDQuery selects QIDs.
 type EntryIDQuery struct {
@@ -134,7 +134,7 @@ func (c *Client) EntryIDs(ctx context.Context, q EntryIDQuery, visit func(first,
 	last := uint64(0)
 	err = l.ranges(func(r IDRange) error {
 		if r.Last > math.MaxUint32 {
-			return l.answer.fail(fmt.Errorf("%s is neither a QID nor a range of QIDs", r))
+			return l.response.fail(fmt.Errorf("%s is neither a QID nor a range of QIDs", r))
 		}
 		last = r.Last
 		return visit(uint32(r.First), uint32(r.Last))
@@ -145,7 +145,7 @@ func (c *Client) EntryIDs(ctx context.Context, q EntryIDQuery, visit func(first,
 	}
 	next, err := paging{sent: form, extra: q.Extra, min: uint64(q.Min)}.next(l.warning, last)
 	if err != nil {
-		return ids, asError(KnowledgeBase, l.answer.status, err)
+		return ids, asError(KnowledgeBase, l.response.status, err)
 	}
 	if next != nil {
 		ids.Continuation, ids.More = *next, true

@@ -166,7 +166,7 @@ func TestTruncatedEntries(t *testing.T) {
 				if tt.warning != "" {
 					warning = "<WARNING>" + tt.warning + "</WARNING>"
 				}
-				f, c, _ := start(t, answers(reply200(knowledge(one+warning)), reply200(knowledge(ids+warning))))
+				f, c, _ := start(t, responses(reply200(knowledge(one+warning)), reply200(knowledge(ids+warning))))
 				p, err := c.Entries(t.Context(), EntryQuery{Version: "4.0", QIDs: []uint32{1001, 1002, 1003}, Min: 7})
 				require.NoError(t, err)
 				defer p.Close()

@@ -62,7 +62,7 @@ func TestABadPasswordIsSentOnce(t *testing.T) {
 	})
 }
 
-func TestRequestsWaitForTheFirstAnswer(t *testing.T) {
+func TestRequestsWaitForTheFirstResponse(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		first  http.HandlerFunc
@@ -79,7 +79,7 @@ func TestRequestsWaitForTheFirstAnswer(t *testing.T) {
 				tt.first(w, r)
 			}
 			synctest.Test(t, func(t *testing.T) {
-				f, c, _ := start(t, answers(slowly, byAPI))
+				f, c, _ := start(t, responses(slowly, byAPI))
 				askServer(t.Context(), c)
 				assert.Equal(t, tt.at, f.times(""))
 			})
@@ -94,14 +94,14 @@ func TestRequestsDoNotWaitAfterALogin(t *testing.T) {
 		byAPI(w, r)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		f, c, _ := start(t, answers(byAPI, slow))
+		f, c, _ := start(t, responses(byAPI, slow))
 		require.NoError(t, detections(t.Context(), c))
 		assert.Equal(t, []error{nil, nil}, askServer(t.Context(), c))
 		assert.Equal(t, []string{"0s", "0s", "0s"}, f.times(""))
 	})
 }
 
-func TestWaitingForTheFirstAnswerEndsWithTheContext(t *testing.T) {
+func TestWaitingForTheFirstResponseEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c, _ := start(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		ctx, cancel := context.WithCancel(t.Context())
