@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/url"
 	"testing"
 	"time"
 
@@ -42,7 +41,7 @@ func BenchmarkSegments(b *testing.B) {
 		client := clientOf(content, nil)
 		var segment qualys.Segment
 		for b.Loop() {
-			page, err := client.Detections(b.Context(), "5.0", url.Values{})
+			page, err := client.Detections(b.Context(), qualys.DetectionQuery{Version: "5.0"})
 			require.NoError(b, err)
 			for err == nil {
 				err = page.Next(&segment)

@@ -30,17 +30,19 @@ type TelemetryBuilder struct {
 	registrations                  []metric.Registration
 	QualysvmdrBytesReceived        metric.Int64Counter
 	QualysvmdrCollectionDuration   metric.Float64Histogram
-	QualysvmdrCollectionHosts      metric.Int64ObservableGauge
+	QualysvmdrCollectionItems      metric.Int64ObservableGauge
 	QualysvmdrCollectionLag        metric.Float64ObservableGauge
+	QualysvmdrDeliveryDuration     metric.Float64Histogram
 	QualysvmdrDuplicatesSuppressed metric.Int64Counter
 	QualysvmdrHealthEventsDropped  metric.Int64Counter
-	QualysvmdrHostsSetAside        metric.Int64ObservableGauge
 	QualysvmdrKnowledgeBaseEntries metric.Int64ObservableGauge
 	QualysvmdrLimitRemaining       metric.Int64Gauge
 	QualysvmdrLimitWait            metric.Float64Counter
+	QualysvmdrQuarantinedHosts     metric.Int64ObservableGauge
 	QualysvmdrRecords              metric.Int64Counter
 	QualysvmdrRecordsDropped       metric.Int64Counter
 	QualysvmdrRequestDuration      metric.Float64Histogram
+	QualysvmdrRequestSlots         metric.Int64Gauge
 	QualysvmdrRequests             metric.Int64Counter
 	QualysvmdrState                metric.Int64ObservableGauge
 	QualysvmdrStringsRepaired      metric.Int64Counter
@@ -58,12 +60,12 @@ func (tbof telemetryBuilderOptionFunc) apply(mb *TelemetryBuilder) {
 	tbof(mb)
 }
 
-// RegisterQualysvmdrCollectionHostsCallback sets callback for observable QualysvmdrCollectionHosts metric.
-func (builder *TelemetryBuilder) RegisterQualysvmdrCollectionHostsCallback(cb metric.Int64Callback) error {
+// RegisterQualysvmdrCollectionItemsCallback sets callback for observable QualysvmdrCollectionItems metric.
+func (builder *TelemetryBuilder) RegisterQualysvmdrCollectionItemsCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-		cb(ctx, &observerInt64{inst: builder.QualysvmdrCollectionHosts, obs: o})
+		cb(ctx, &observerInt64{inst: builder.QualysvmdrCollectionItems, obs: o})
 		return nil
-	}, builder.QualysvmdrCollectionHosts)
+	}, builder.QualysvmdrCollectionItems)
 	if err != nil {
 		return err
 	}
@@ -88,12 +90,12 @@ func (builder *TelemetryBuilder) RegisterQualysvmdrCollectionLagCallback(cb metr
 	return nil
 }
 
-// RegisterQualysvmdrHostsSetAsideCallback sets callback for observable QualysvmdrHostsSetAside metric.
-func (builder *TelemetryBuilder) RegisterQualysvmdrHostsSetAsideCallback(cb metric.Int64Callback) error {
+// RegisterQualysvmdrKnowledgeBaseEntriesCallback sets callback for observable QualysvmdrKnowledgeBaseEntries metric.
+func (builder *TelemetryBuilder) RegisterQualysvmdrKnowledgeBaseEntriesCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-		cb(ctx, &observerInt64{inst: builder.QualysvmdrHostsSetAside, obs: o})
+		cb(ctx, &observerInt64{inst: builder.QualysvmdrKnowledgeBaseEntries, obs: o})
 		return nil
-	}, builder.QualysvmdrHostsSetAside)
+	}, builder.QualysvmdrKnowledgeBaseEntries)
 	if err != nil {
 		return err
 	}
@@ -103,12 +105,12 @@ func (builder *TelemetryBuilder) RegisterQualysvmdrHostsSetAsideCallback(cb metr
 	return nil
 }
 
-// RegisterQualysvmdrKnowledgeBaseEntriesCallback sets callback for observable QualysvmdrKnowledgeBaseEntries metric.
-func (builder *TelemetryBuilder) RegisterQualysvmdrKnowledgeBaseEntriesCallback(cb metric.Int64Callback) error {
+// RegisterQualysvmdrQuarantinedHostsCallback sets callback for observable QualysvmdrQuarantinedHosts metric.
+func (builder *TelemetryBuilder) RegisterQualysvmdrQuarantinedHostsCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-		cb(ctx, &observerInt64{inst: builder.QualysvmdrKnowledgeBaseEntries, obs: o})
+		cb(ctx, &observerInt64{inst: builder.QualysvmdrQuarantinedHosts, obs: o})
 		return nil
-	}, builder.QualysvmdrKnowledgeBaseEntries)
+	}, builder.QualysvmdrQuarantinedHosts)
 	if err != nil {
 		return err
 	}
@@ -184,46 +186,47 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithExplicitBucketBoundaries([]float64{1, 5, 15, 60, 300, 900, 3600, 14400, 43200, 86400}...),
 	)
 	errs = errors.Join(errs, err)
-	builder.QualysvmdrCollectionHosts, err = builder.meter.Int64ObservableGauge(
-		"otelcol_qualysvmdr_collection_hosts",
+	builder.QualysvmdrCollectionItems, err = builder.meter.Int64ObservableGauge(
+		"otelcol_qualysvmdr_collection_items",
 		metric.WithDescription("Hosts, entries, assets or rows of the activity log done in the running collection. [Development]"),
-		metric.WithUnit("{hosts}"),
+		metric.WithUnit("{item}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.QualysvmdrCollectionLag, err = builder.meter.Float64ObservableGauge(
 		"otelcol_qualysvmdr_collection_lag",
-		metric.WithDescription("How far the position lies behind now - the time up to which everything was delivered. [Development]"),
+		metric.WithDescription("How far the watermark lies behind now - the time up to which everything was delivered. [Development]"),
 		metric.WithUnit("s"),
+	)
+	errs = errors.Join(errs, err)
+	builder.QualysvmdrDeliveryDuration, err = builder.meter.Float64Histogram(
+		"otelcol_qualysvmdr_delivery_duration",
+		metric.WithDescription("How long batches took to be accepted by the pipeline, offers that were rejected included. [Development]"),
+		metric.WithUnit("s"),
+		metric.WithExplicitBucketBoundaries([]float64{0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300}...),
 	)
 	errs = errors.Join(errs, err)
 	builder.QualysvmdrDuplicatesSuppressed, err = builder.meter.Int64Counter(
 		"otelcol_qualysvmdr_duplicates_suppressed",
 		metric.WithDescription("Records not delivered again because an overlap brought them unchanged. [Development]"),
-		metric.WithUnit("{records}"),
+		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.QualysvmdrHealthEventsDropped, err = builder.meter.Int64Counter(
 		"otelcol_qualysvmdr_health_events_dropped",
 		metric.WithDescription("Health events that left the bounded queue undelivered. [Development]"),
-		metric.WithUnit("{events}"),
-	)
-	errs = errors.Join(errs, err)
-	builder.QualysvmdrHostsSetAside, err = builder.meter.Int64ObservableGauge(
-		"otelcol_qualysvmdr_hosts_set_aside",
-		metric.WithDescription("Hosts set aside because their own bytes could not be read. [Development]"),
-		metric.WithUnit("{hosts}"),
+		metric.WithUnit("{event}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.QualysvmdrKnowledgeBaseEntries, err = builder.meter.Int64ObservableGauge(
 		"otelcol_qualysvmdr_knowledge_base_entries",
-		metric.WithDescription("QIDs that were detected, by whether their KnowledgeBase entry was delivered, waits, or does not exist. [Development]"),
-		metric.WithUnit("{entries}"),
+		metric.WithDescription("QIDs that were detected, by whether their KnowledgeBase entry was delivered, is pending, or is absent. [Development]"),
+		metric.WithUnit("{entry}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.QualysvmdrLimitRemaining, err = builder.meter.Int64Gauge(
 		"otelcol_qualysvmdr_limit_remaining",
 		metric.WithDescription("Calls that the subscription has left in the window, by API, as last told. [Development]"),
-		metric.WithUnit("{calls}"),
+		metric.WithUnit("{call}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.QualysvmdrLimitWait, err = builder.meter.Float64Counter(
@@ -232,16 +235,22 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("s"),
 	)
 	errs = errors.Join(errs, err)
+	builder.QualysvmdrQuarantinedHosts, err = builder.meter.Int64ObservableGauge(
+		"otelcol_qualysvmdr_quarantined_hosts",
+		metric.WithDescription("Hosts in quarantine because their data cannot be read while others can. [Development]"),
+		metric.WithUnit("{host}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.QualysvmdrRecords, err = builder.meter.Int64Counter(
 		"otelcol_qualysvmdr_records",
 		metric.WithDescription("Records delivered. [Development]"),
-		metric.WithUnit("{records}"),
+		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.QualysvmdrRecordsDropped, err = builder.meter.Int64Counter(
 		"otelcol_qualysvmdr_records_dropped",
 		metric.WithDescription("Records that the pipeline refused for good. [Development]"),
-		metric.WithUnit("{records}"),
+		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.QualysvmdrRequestDuration, err = builder.meter.Float64Histogram(
@@ -251,28 +260,34 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithExplicitBucketBoundaries([]float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300}...),
 	)
 	errs = errors.Join(errs, err)
+	builder.QualysvmdrRequestSlots, err = builder.meter.Int64Gauge(
+		"otelcol_qualysvmdr_request_slots",
+		metric.WithDescription("Requests of an API that run now, and that may run at once. [Development]"),
+		metric.WithUnit("{request}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.QualysvmdrRequests, err = builder.meter.Int64Counter(
 		"otelcol_qualysvmdr_requests",
 		metric.WithDescription("Requests sent, by API and outcome. [Development]"),
-		metric.WithUnit("{requests}"),
+		metric.WithUnit("{request}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.QualysvmdrState, err = builder.meter.Int64ObservableGauge(
 		"otelcol_qualysvmdr_state",
 		metric.WithDescription("1 for the state each dataset is in. [Development]"),
-		metric.WithUnit("1"),
+		metric.WithUnit(""),
 	)
 	errs = errors.Join(errs, err)
 	builder.QualysvmdrStringsRepaired, err = builder.meter.Int64Counter(
 		"otelcol_qualysvmdr_strings_repaired",
 		metric.WithDescription("Strings in which bytes or characters that their format forbids were met and repaired. [Development]"),
-		metric.WithUnit("{strings}"),
+		metric.WithUnit("{string}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.QualysvmdrValuesTruncated, err = builder.meter.Int64Counter(
 		"otelcol_qualysvmdr_values_truncated",
 		metric.WithDescription("Values cut at the limit of one value. [Development]"),
-		metric.WithUnit("{values}"),
+		metric.WithUnit("{value}"),
 	)
 	errs = errors.Join(errs, err)
 	return &builder, errs

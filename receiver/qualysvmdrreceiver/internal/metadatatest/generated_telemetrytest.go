@@ -52,16 +52,16 @@ func AssertEqualQualysvmdrCollectionDuration(t *testing.T, tt *componenttest.Tel
 	metricdatatest.AssertEqual(t, want, got, opts...)
 }
 
-func AssertEqualQualysvmdrCollectionHosts(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
+func AssertEqualQualysvmdrCollectionItems(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
-		Name:        "otelcol_qualysvmdr_collection_hosts",
+		Name:        "otelcol_qualysvmdr_collection_items",
 		Description: "Hosts, entries, assets or rows of the activity log done in the running collection. [Development]",
-		Unit:        "{hosts}",
+		Unit:        "{item}",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
 		},
 	}
-	got, err := tt.GetMetric("otelcol_qualysvmdr_collection_hosts")
+	got, err := tt.GetMetric("otelcol_qualysvmdr_collection_items")
 	require.NoError(t, err)
 	metricdatatest.AssertEqual(t, want, got, opts...)
 }
@@ -69,7 +69,7 @@ func AssertEqualQualysvmdrCollectionHosts(t *testing.T, tt *componenttest.Teleme
 func AssertEqualQualysvmdrCollectionLag(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[float64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_qualysvmdr_collection_lag",
-		Description: "How far the position lies behind now - the time up to which everything was delivered. [Development]",
+		Description: "How far the watermark lies behind now - the time up to which everything was delivered. [Development]",
 		Unit:        "s",
 		Data: metricdata.Gauge[float64]{
 			DataPoints: dps,
@@ -80,11 +80,26 @@ func AssertEqualQualysvmdrCollectionLag(t *testing.T, tt *componenttest.Telemetr
 	metricdatatest.AssertEqual(t, want, got, opts...)
 }
 
+func AssertEqualQualysvmdrDeliveryDuration(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.HistogramDataPoint[float64], opts ...metricdatatest.Option) {
+	want := metricdata.Metrics{
+		Name:        "otelcol_qualysvmdr_delivery_duration",
+		Description: "How long batches took to be accepted by the pipeline, offers that were rejected included. [Development]",
+		Unit:        "s",
+		Data: metricdata.Histogram[float64]{
+			Temporality: metricdata.CumulativeTemporality,
+			DataPoints:  dps,
+		},
+	}
+	got, err := tt.GetMetric("otelcol_qualysvmdr_delivery_duration")
+	require.NoError(t, err)
+	metricdatatest.AssertEqual(t, want, got, opts...)
+}
+
 func AssertEqualQualysvmdrDuplicatesSuppressed(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_qualysvmdr_duplicates_suppressed",
 		Description: "Records not delivered again because an overlap brought them unchanged. [Development]",
-		Unit:        "{records}",
+		Unit:        "{record}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
 			IsMonotonic: true,
@@ -100,7 +115,7 @@ func AssertEqualQualysvmdrHealthEventsDropped(t *testing.T, tt *componenttest.Te
 	want := metricdata.Metrics{
 		Name:        "otelcol_qualysvmdr_health_events_dropped",
 		Description: "Health events that left the bounded queue undelivered. [Development]",
-		Unit:        "{events}",
+		Unit:        "{event}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
 			IsMonotonic: true,
@@ -112,25 +127,11 @@ func AssertEqualQualysvmdrHealthEventsDropped(t *testing.T, tt *componenttest.Te
 	metricdatatest.AssertEqual(t, want, got, opts...)
 }
 
-func AssertEqualQualysvmdrHostsSetAside(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
-	want := metricdata.Metrics{
-		Name:        "otelcol_qualysvmdr_hosts_set_aside",
-		Description: "Hosts set aside because their own bytes could not be read. [Development]",
-		Unit:        "{hosts}",
-		Data: metricdata.Gauge[int64]{
-			DataPoints: dps,
-		},
-	}
-	got, err := tt.GetMetric("otelcol_qualysvmdr_hosts_set_aside")
-	require.NoError(t, err)
-	metricdatatest.AssertEqual(t, want, got, opts...)
-}
-
 func AssertEqualQualysvmdrKnowledgeBaseEntries(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_qualysvmdr_knowledge_base_entries",
-		Description: "QIDs that were detected, by whether their KnowledgeBase entry was delivered, waits, or does not exist. [Development]",
-		Unit:        "{entries}",
+		Description: "QIDs that were detected, by whether their KnowledgeBase entry was delivered, is pending, or is absent. [Development]",
+		Unit:        "{entry}",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
 		},
@@ -144,7 +145,7 @@ func AssertEqualQualysvmdrLimitRemaining(t *testing.T, tt *componenttest.Telemet
 	want := metricdata.Metrics{
 		Name:        "otelcol_qualysvmdr_limit_remaining",
 		Description: "Calls that the subscription has left in the window, by API, as last told. [Development]",
-		Unit:        "{calls}",
+		Unit:        "{call}",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
 		},
@@ -170,11 +171,25 @@ func AssertEqualQualysvmdrLimitWait(t *testing.T, tt *componenttest.Telemetry, d
 	metricdatatest.AssertEqual(t, want, got, opts...)
 }
 
+func AssertEqualQualysvmdrQuarantinedHosts(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
+	want := metricdata.Metrics{
+		Name:        "otelcol_qualysvmdr_quarantined_hosts",
+		Description: "Hosts in quarantine because their data cannot be read while others can. [Development]",
+		Unit:        "{host}",
+		Data: metricdata.Gauge[int64]{
+			DataPoints: dps,
+		},
+	}
+	got, err := tt.GetMetric("otelcol_qualysvmdr_quarantined_hosts")
+	require.NoError(t, err)
+	metricdatatest.AssertEqual(t, want, got, opts...)
+}
+
 func AssertEqualQualysvmdrRecords(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_qualysvmdr_records",
 		Description: "Records delivered. [Development]",
-		Unit:        "{records}",
+		Unit:        "{record}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
 			IsMonotonic: true,
@@ -190,7 +205,7 @@ func AssertEqualQualysvmdrRecordsDropped(t *testing.T, tt *componenttest.Telemet
 	want := metricdata.Metrics{
 		Name:        "otelcol_qualysvmdr_records_dropped",
 		Description: "Records that the pipeline refused for good. [Development]",
-		Unit:        "{records}",
+		Unit:        "{record}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
 			IsMonotonic: true,
@@ -217,11 +232,25 @@ func AssertEqualQualysvmdrRequestDuration(t *testing.T, tt *componenttest.Teleme
 	metricdatatest.AssertEqual(t, want, got, opts...)
 }
 
+func AssertEqualQualysvmdrRequestSlots(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
+	want := metricdata.Metrics{
+		Name:        "otelcol_qualysvmdr_request_slots",
+		Description: "Requests of an API that run now, and that may run at once. [Development]",
+		Unit:        "{request}",
+		Data: metricdata.Gauge[int64]{
+			DataPoints: dps,
+		},
+	}
+	got, err := tt.GetMetric("otelcol_qualysvmdr_request_slots")
+	require.NoError(t, err)
+	metricdatatest.AssertEqual(t, want, got, opts...)
+}
+
 func AssertEqualQualysvmdrRequests(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_qualysvmdr_requests",
 		Description: "Requests sent, by API and outcome. [Development]",
-		Unit:        "{requests}",
+		Unit:        "{request}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
 			IsMonotonic: true,
@@ -237,7 +266,7 @@ func AssertEqualQualysvmdrState(t *testing.T, tt *componenttest.Telemetry, dps [
 	want := metricdata.Metrics{
 		Name:        "otelcol_qualysvmdr_state",
 		Description: "1 for the state each dataset is in. [Development]",
-		Unit:        "1",
+		Unit:        "",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
 		},
@@ -251,7 +280,7 @@ func AssertEqualQualysvmdrStringsRepaired(t *testing.T, tt *componenttest.Teleme
 	want := metricdata.Metrics{
 		Name:        "otelcol_qualysvmdr_strings_repaired",
 		Description: "Strings in which bytes or characters that their format forbids were met and repaired. [Development]",
-		Unit:        "{strings}",
+		Unit:        "{string}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
 			IsMonotonic: true,
@@ -267,7 +296,7 @@ func AssertEqualQualysvmdrValuesTruncated(t *testing.T, tt *componenttest.Teleme
 	want := metricdata.Metrics{
 		Name:        "otelcol_qualysvmdr_values_truncated",
 		Description: "Values cut at the limit of one value. [Development]",
-		Unit:        "{values}",
+		Unit:        "{value}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
 			IsMonotonic: true,

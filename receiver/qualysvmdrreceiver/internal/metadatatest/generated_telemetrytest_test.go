@@ -20,7 +20,7 @@ func TestSetupTelemetry(t *testing.T) {
 	tb, err := metadata.NewTelemetryBuilder(testTel.NewTelemetrySettings())
 	require.NoError(t, err)
 	defer tb.Shutdown()
-	require.NoError(t, tb.RegisterQualysvmdrCollectionHostsCallback(func(_ context.Context, observer metric.Int64Observer) error {
+	require.NoError(t, tb.RegisterQualysvmdrCollectionItemsCallback(func(_ context.Context, observer metric.Int64Observer) error {
 		observer.Observe(1)
 		return nil
 	}))
@@ -28,11 +28,11 @@ func TestSetupTelemetry(t *testing.T) {
 		observer.Observe(1)
 		return nil
 	}))
-	require.NoError(t, tb.RegisterQualysvmdrHostsSetAsideCallback(func(_ context.Context, observer metric.Int64Observer) error {
+	require.NoError(t, tb.RegisterQualysvmdrKnowledgeBaseEntriesCallback(func(_ context.Context, observer metric.Int64Observer) error {
 		observer.Observe(1)
 		return nil
 	}))
-	require.NoError(t, tb.RegisterQualysvmdrKnowledgeBaseEntriesCallback(func(_ context.Context, observer metric.Int64Observer) error {
+	require.NoError(t, tb.RegisterQualysvmdrQuarantinedHostsCallback(func(_ context.Context, observer metric.Int64Observer) error {
 		observer.Observe(1)
 		return nil
 	}))
@@ -42,6 +42,7 @@ func TestSetupTelemetry(t *testing.T) {
 	}))
 	tb.QualysvmdrBytesReceived.Add(context.Background(), 1)
 	tb.QualysvmdrCollectionDuration.Record(context.Background(), 1)
+	tb.QualysvmdrDeliveryDuration.Record(context.Background(), 1)
 	tb.QualysvmdrDuplicatesSuppressed.Add(context.Background(), 1)
 	tb.QualysvmdrHealthEventsDropped.Add(context.Background(), 1)
 	tb.QualysvmdrLimitRemaining.Record(context.Background(), 1)
@@ -49,6 +50,7 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.QualysvmdrRecords.Add(context.Background(), 1)
 	tb.QualysvmdrRecordsDropped.Add(context.Background(), 1)
 	tb.QualysvmdrRequestDuration.Record(context.Background(), 1)
+	tb.QualysvmdrRequestSlots.Record(context.Background(), 1)
 	tb.QualysvmdrRequests.Add(context.Background(), 1)
 	tb.QualysvmdrStringsRepaired.Add(context.Background(), 1)
 	tb.QualysvmdrValuesTruncated.Add(context.Background(), 1)
@@ -58,19 +60,19 @@ func TestSetupTelemetry(t *testing.T) {
 	AssertEqualQualysvmdrCollectionDuration(t, testTel,
 		[]metricdata.HistogramDataPoint[float64]{{}}, metricdatatest.IgnoreValue(),
 		metricdatatest.IgnoreTimestamp())
-	AssertEqualQualysvmdrCollectionHosts(t, testTel,
+	AssertEqualQualysvmdrCollectionItems(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualQualysvmdrCollectionLag(t, testTel,
 		[]metricdata.DataPoint[float64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
+	AssertEqualQualysvmdrDeliveryDuration(t, testTel,
+		[]metricdata.HistogramDataPoint[float64]{{}}, metricdatatest.IgnoreValue(),
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualQualysvmdrDuplicatesSuppressed(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualQualysvmdrHealthEventsDropped(t, testTel,
-		[]metricdata.DataPoint[int64]{{Value: 1}},
-		metricdatatest.IgnoreTimestamp())
-	AssertEqualQualysvmdrHostsSetAside(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualQualysvmdrKnowledgeBaseEntries(t, testTel,
@@ -82,6 +84,9 @@ func TestSetupTelemetry(t *testing.T) {
 	AssertEqualQualysvmdrLimitWait(t, testTel,
 		[]metricdata.DataPoint[float64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
+	AssertEqualQualysvmdrQuarantinedHosts(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualQualysvmdrRecords(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
@@ -90,6 +95,9 @@ func TestSetupTelemetry(t *testing.T) {
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualQualysvmdrRequestDuration(t, testTel,
 		[]metricdata.HistogramDataPoint[float64]{{}}, metricdatatest.IgnoreValue(),
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualQualysvmdrRequestSlots(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualQualysvmdrRequests(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},

@@ -50,8 +50,8 @@ func (l *limits) Waiting(api qualys.API, reason string, wait time.Duration) {
 	l.giveUp(&limitError{api, reason, wait})
 }
 
-// Answered implements [qualys.Observer].
-func (*limits) Answered(qualys.API, string, time.Duration) {}
+// Responded implements [qualys.Observer].
+func (*limits) Responded(qualys.API, string, time.Duration) {}
 
 // Received implements [qualys.Observer].
 func (*limits) Received(qualys.API, int64) {}

@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -30,7 +29,7 @@ import (
 )
 
 // knownQID is a QID that every KnowledgeBase has had for many years (SSL certificates whose name does not match).
-const knownQID = "38170"
+const knownQID = 38170
 
 // Finding is what was found out about one dataset.
 type Finding struct {
@@ -87,12 +86,12 @@ func checks(cfg *qualysvmdrreceiver.Config) []check {
 	var all []check
 	if v := cfg.Vulnerabilities.Get(); cfg.Vulnerabilities.HasValue() {
 		all = append(all, check{collect.VulnerabilitiesDataset, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
-			return opened(c.Detections(ctx, v.APIVersion, url.Values{"truncation_limit": {"1"}}))
+			return opened(c.Detections(ctx, qualys.DetectionQuery{Version: v.APIVersion, Limit: 1}))
 		}})
 	}
 	if k := cfg.KnowledgeBase.Get(); cfg.KnowledgeBase.HasValue() {
 		all = append(all, check{collect.KnowledgeBaseDataset, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
-			return opened(c.KnowledgeBase(ctx, k.APIVersion, url.Values{"ids": {knownQID}}))
+			return opened(c.Entries(ctx, qualys.EntryQuery{Version: k.APIVersion, QIDs: []uint32{knownQID}}))
 		}})
 	}
 	if cfg.AssetInventory.HasValue() {
@@ -102,7 +101,7 @@ func checks(cfg *qualysvmdrreceiver.Config) []check {
 	}
 	if a := cfg.ActivityLog.Get(); cfg.ActivityLog.HasValue() {
 		all = append(all, check{collect.ActivityLogDataset, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
-			return opened(c.Activity(ctx, a.APIVersion, url.Values{"truncation_limit": {"1"}}))
+			return opened(c.Activity(ctx, qualys.ActivityQuery{Version: a.APIVersion, Limit: 1}))
 		}})
 	}
 	return all

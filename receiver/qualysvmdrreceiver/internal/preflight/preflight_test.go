@@ -82,7 +82,7 @@ func TestOneRequestForEachDataset(t *testing.T) {
 		case qualyssim.Detections, qualyssim.ActivityLog:
 			assert.Equal(t, "1", r.Form.Get("truncation_limit"), "a cheap request")
 		case qualyssim.KnowledgeBase:
-			assert.Equal(t, knownQID, r.Form.Get("ids"), "without ids Qualys would answer with everything it has")
+			assert.Equal(t, "38170", r.Form.Get("ids"), "without ids Qualys would answer with everything it has")
 		case qualyssim.Assets:
 			assert.Equal(t, "1", r.Query.Get("pageSize"))
 		}

@@ -15,19 +15,48 @@ import (
 	"time"
 )
 
-// Activity asks for one page of the user activity log, newest rows first, in an API version as "2.0". params are those of
-// Qualys's documentation: since_datetime, truncation_limit (rows in the answer), and id_max, from which row on an older page
-// goes; action is set here. The page must be closed.
-func (c *Client) Activity(ctx context.Context, version string, params url.Values) (*ActivityPage, error) {
-	path, err := versioned(ActivityLog, version, "/fo/activity_log/")
+// ActivityQuery selects rows of the user activity log.
+type ActivityQuery struct {
+	// Version is that of the API, as "2.0".
+	Version string
+	// Since is the time of the oldest rows. Zero: as far as the log goes.
+	Since time.Time
+	// Max is the row from which on an older page goes: the ID of a Continuation. 0: the newest.
+	Max uint64
+	// Limit is the number of rows in a response. 0: as Qualys likes.
+	Limit int
+	// Parameters are those of Qualys' documentation; one whose value is "" is left out. Extra is that of a Continuation.
+	Parameters, Extra map[string]string
+}
+
+// ActivitySince is the parameter that ActivityQuery.Since is sent as: where the server does not support it, all rows are to be
+// asked for. Whether it includes the time itself is unverified.
+const ActivitySince = "since_datetime"
+
+func (q ActivityQuery) form() url.Values {
+	f := newForm(q.Parameters, q.Extra)
+	if !q.Since.IsZero() {
+		f.since(ActivitySince, q.Since)
+	}
+	f.id("id_max", q.Max)
+	if q.Limit > 0 {
+		f.limit(q.Limit)
+	}
+	return f.values
+}
+
+// Activity asks for one page of the user activity log, newest rows first. The page must be closed.
+func (c *Client) Activity(ctx context.Context, q ActivityQuery) (*ActivityPage, error) {
+	path, err := versioned(ActivityLog, q.Version, "/fo/activity_log/")
 	if err != nil {
 		return nil, err
 	}
-	p := &ActivityPage{params: with(params, "action", "list")}
-	p.answer, err = c.exchange(ctx, request{
+	form := q.form()
+	p := &ActivityPage{paging: paging{sent: form, extra: q.Extra}, max: q.Max}
+	p.response, err = c.exchange(ctx, request{
 		api:   ActivityLog,
 		path:  path,
-		form:  p.params,
+		form:  form,
 		basic: true,
 		open:  p.open,
 	})
@@ -37,7 +66,7 @@ func (c *Client) Activity(ctx context.Context, version string, params url.Values
 	return p, nil
 }
 
-// ActivityPage is one answer of the user activity log while it arrives: CSV, with a warning behind it if there are more pages.
+// ActivityPage is one response of the user activity log while it arrives: CSV, with a warning behind it if there are more pages.
 //
 //	----BEGIN_RESPONSE_BODY_CSV
 //	Date,Action,Module,Details,User Name,User Role,User IP
@@ -52,22 +81,23 @@ func (c *Client) Activity(ctx context.Context, version string, params url.Values
 // The seven columns are documented; which of the lines around them come, and how they are quoted, is unverified: each of them
 // may be missing.
 type ActivityPage struct {
-	params  url.Values
-	answer  *answer
-	table   *table
-	columns []string
-	frame   string // the part of the answer that has begun and not ended, "": it is not said
-	footer  bool   // the rows are over
-	warning warning
-	next    url.Values
-	err     error
+	paging   paging
+	max      uint64 // the request's id_max
+	response *response
+	table    *table
+	columns  []string
+	frame    string // the part of the response that has begun and not ended, "": it is not said
+	footer   bool   // the rows are over
+	warning  warning
+	next     *Continuation
+	err      error
 }
 
-var errNoColumns = errors.New("answer has no column Date")
+var errNoColumns = errors.New("response has no column Date")
 
-// open reads through the names of the columns. An answer that begins with anything else is not the log.
-func (p *ActivityPage) open(a *answer) error {
-	*p = ActivityPage{params: p.params, answer: a, table: newTable(a)}
+// open reads through the names of the columns. A response that begins with anything else is not the log.
+func (p *ActivityPage) open(a *response) error {
+	*p = ActivityPage{paging: p.paging, max: p.max, response: a, table: newTable(a)}
 	err := p.table.begin()
 	for err == nil && p.columns == nil && !p.footer {
 		var fields []string
@@ -93,10 +123,10 @@ func (p *ActivityPage) open(a *answer) error {
 func (p *ActivityPage) Columns() []string { return p.columns }
 
 // Next returns the fields of the next row, in the order of Columns; there can be fewer, or more. They are valid until it is
-// called again. It returns io.EOF after the end of the answer, else an *Error.
+// called again. It returns io.EOF after the end of the response, else an *Error.
 //
-// An answer that the connection cut is an error. If a proxy ended it and HTTP shows nothing of that, it is one if a row or one
-// of the frames around them is incomplete; an answer without frames that ends between two rows cannot be told from a whole one.
+// A response that the connection cut is an error. If a proxy ended it and HTTP shows nothing of that, it is one if a row or one
+// of the frames around them is incomplete; a response without frames that ends between two rows cannot be told from a whole one.
 func (p *ActivityPage) Next() ([]string, error) {
 	for p.err == nil {
 		fields, err := p.table.next()
@@ -109,14 +139,14 @@ func (p *ActivityPage) Next() ([]string, error) {
 		case p.table.open && len(fields) < len(p.columns):
 			p.finish(io.ErrUnexpectedEOF)
 		default:
-			p.answer.patience.progress()
+			p.response.stall.progress()
 			return fields, nil
 		}
 	}
 	return nil, p.err
 }
 
-// framed reads a line that begins or ends a part of the answer, if a row is one.
+// framed reads a line that begins or ends a part of the response, if a row is one.
 func (p *ActivityPage) framed(fields []string) bool {
 	if len(fields) != 1 || !strings.HasPrefix(fields[0], "----") {
 		return false
@@ -135,7 +165,7 @@ func (p *ActivityPage) framed(fields []string) bool {
 	return false
 }
 
-// warns tells whether a row begins the warning: it is no row of the log then.
+// warns reports whether a row begins the warning: it is no row of the log then.
 func (p *ActivityPage) warns(fields []string) bool {
 	p.footer = len(fields) != len(p.columns) && strings.TrimSpace(fields[0]) == "WARNING"
 	return p.footer
@@ -166,45 +196,50 @@ func (p *ActivityPage) finish(err error) {
 		err = p.findNext()
 	}
 	if err != nil {
-		p.err = p.answer.fail(err)
+		p.err = p.response.fail(err)
 		return
 	}
-	p.answer.end(OutcomeOK)
+	p.response.end(OutcomeOK)
 	p.err = io.EOF
 }
 
-// findNext works out the parameters of the next page.
+// findNext works out where the next page begins. A warning without an address leaves that to the caller.
 func (p *ActivityPage) findNext() error {
 	if p.warning.url == "" {
 		return nil
 	}
-	next, named := follow(p.params, p.warning.url)
-	id, err := strconv.ParseUint(named.Get("id_max"), 10, 64)
-	if err != nil || id == 0 {
-		return errors.New("answer names a next page, but not the row that it begins with")
+	named := queryOf(p.warning.url)
+	id, err := strconv.ParseUint(named.Get("id_max"), 10, 63)
+	switch {
+	case err != nil || id == 0:
+		return errors.New("response names a next page, but not the row that it begins with")
+	case p.max > 0 && id >= p.max:
+		return fmt.Errorf("next page does not advance: it begins with row %d, this one did with %d", id, p.max)
 	}
-	if before, err := strconv.ParseUint(p.params.Get("id_max"), 10, 64); err == nil && id >= before {
-		return fmt.Errorf("next page does not advance: it begins with row %d, this one did with %d", id, before)
-	}
-	next.Set("id_max", strconv.FormatUint(id, 10))
-	p.next = next
+	p.next = &Continuation{ID: id, Extra: p.paging.extras(p.warning, named)}
 	return nil
 }
 
-// NextPage returns the parameters to ask for the next page with, if there is one; id_max is one of them. It knows only after
+// Continue returns where the next page begins, false: the log is complete, or nobody says; see Truncated. It knows only after
 // Next has returned io.EOF.
-func (p *ActivityPage) NextPage() (url.Values, bool) {
-	return p.next, p.err == io.EOF && p.next != nil
+func (p *ActivityPage) Continue() (Continuation, bool) {
+	if p.err != io.EOF || p.next == nil {
+		return Continuation{}, false
+	}
+	return *p.next, true
 }
 
-// Warning is what the answer warns of, for people. It knows only after Next has returned io.EOF.
+// Truncated reports whether the response says that there are more rows. It knows only after Next has returned io.EOF.
+func (p *ActivityPage) Truncated() bool { return p.err == io.EOF && p.warning.truncates() }
+
+// Warning is what the response warns of, for people. It knows only after Next has returned io.EOF.
 func (p *ActivityPage) Warning() string { return p.warning.message() }
 
 // ServerTime is the server's clock as the header Date tells, else zero.
-func (p *ActivityPage) ServerTime() time.Time { return headerTime(p.answer.header) }
+func (p *ActivityPage) ServerTime() time.Time { return headerTime(p.response.header) }
 
-// Bytes returns how much of the answer was read, inflated.
-func (p *ActivityPage) Bytes() int64 { return p.answer.inflated }
+// Bytes returns how much of the response was read, inflated.
+func (p *ActivityPage) Bytes() int64 { return p.response.inflated }
 
 // Close releases the connection, and the API for the next request.
-func (p *ActivityPage) Close() { p.answer.Close() }
+func (p *ActivityPage) Close() { p.response.Close() }

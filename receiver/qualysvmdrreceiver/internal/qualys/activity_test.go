@@ -30,7 +30,7 @@ const (
 	moreRows   = "CODE,TEXT,URL\n1980,\"1 record limit exceeded. Use URL, please.\",https://elsewhere.test/x?action=delete&id_max=41&truncation_limit=9&password=p&new=1\n"
 )
 
-// readRows reads an answer to its end.
+// readRows reads a response to its end.
 func readRows(p *ActivityPage) ([][]string, error) {
 	var rows [][]string
 	for {
@@ -46,8 +46,8 @@ func readRows(p *ActivityPage) ([][]string, error) {
 }
 
 // activity asks for a page of the log and returns its rows.
-func activity(ctx context.Context, c *Client, params url.Values) ([][]string, error) {
-	p, err := c.Activity(ctx, "2.0", params)
+func activity(ctx context.Context, c *Client) ([][]string, error) {
+	p, err := c.Activity(ctx, ActivityQuery{Version: "2.0"})
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,8 @@ func TestActivityPages(t *testing.T) {
 		name string
 		body string
 		rows [][]string
-		next string // id_max of the next page
+		next uint64 // the row that the next page begins with
+		cut  bool   // there are more rows, and it is not said where
 		warn string
 		err  string
 	}{
@@ -76,12 +77,13 @@ func TestActivityPages(t *testing.T) {
 		{name: "stray quotes", body: "Date,Details\n2026,tag \"a\" made\n2026,\"tag \"b\" made\"\n", rows: [][]string{{"2026", `tag "a" made`}, {"2026", `tag "b" made`}}},
 		{name: "fewer and more fields", body: "Date,Action\n2026\n2026,a,b\n", rows: [][]string{{"2026"}, {"2026", "a", "b"}}},
 		{name: "frames", body: bodyBegin + logColumns + logRow + bodyEnd, rows: [][]string{row}},
-		{name: "frames and more", body: bodyBegin + logColumns + logRow + bodyEnd + footBegin + "WARNING\n" + moreRows + footEnd, rows: [][]string{row}, next: "41", warn: "1980 1 record limit exceeded. Use URL, please."},
-		{name: "frame around the footer only", body: logColumns + logRow + footBegin + "WARNING\n" + moreRows + footEnd, rows: [][]string{row}, next: "41", warn: "1980"},
-		{name: "frame around the rows only", body: bodyBegin + logColumns + logRow + bodyEnd + "WARNING\n" + moreRows, rows: [][]string{row}, next: "41", warn: "1980"},
-		{name: "no frames and more", body: logColumns + logRow + "\nWARNING\n" + moreRows, rows: [][]string{row}, next: "41", warn: "1980"},
-		{name: "warning in one row", body: logColumns + logRow + "WARNING,1980,more,https://x.test/?id_max=41\n", rows: [][]string{row}, next: "41", warn: "1980 more"},
+		{name: "frames and more", body: bodyBegin + logColumns + logRow + bodyEnd + footBegin + "WARNING\n" + moreRows + footEnd, rows: [][]string{row}, next: 41, warn: "1980 1 record limit exceeded. Use URL, please."},
+		{name: "frame around the footer only", body: logColumns + logRow + footBegin + "WARNING\n" + moreRows + footEnd, rows: [][]string{row}, next: 41, warn: "1980"},
+		{name: "frame around the rows only", body: bodyBegin + logColumns + logRow + bodyEnd + "WARNING\n" + moreRows, rows: [][]string{row}, next: 41, warn: "1980"},
+		{name: "no frames and more", body: logColumns + logRow + "\nWARNING\n" + moreRows, rows: [][]string{row}, next: 41, warn: "1980"},
+		{name: "warning in one row", body: logColumns + logRow + "WARNING,1980,more,https://x.test/?id_max=41\n", rows: [][]string{row}, next: 41, warn: "1980 more"},
 		{name: "warning without an address", body: logColumns + logRow + "WARNING\nCODE,TEXT,URL\n1981,This version ends.,\n", rows: [][]string{row}, warn: "1981 This version ends."},
+		{name: "truncated without an address", body: logColumns + logRow + "WARNING\nCODE,TEXT,URL\n1980,more rows,\n", rows: [][]string{row}, cut: true, warn: "1980 more rows"},
 		{name: "a row of the action WARNING", body: "Action,Date\nWARNING,2026\n", rows: [][]string{{"WARNING", "2026"}}},
 		{name: "something before the rows", body: "----BEGIN_RESPONSE_BODY_CSV----\n" + logColumns + logRow + "----END_RESPONSE_BODY_CSV----\n", rows: [][]string{row}},
 
@@ -98,35 +100,34 @@ func TestActivityPages(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f, c, o := start(t, reply200(tt.body, "Date", "Fri, 20 Nov 2026 09:15:00 GMT"))
-				p, err := c.Activity(t.Context(), "2.0", url.Values{"truncation_limit": {"1"}, "id_max": {"99"}, "since_datetime": {"2026-11-19T00:00:00Z"}})
+				p, err := c.Activity(t.Context(), ActivityQuery{Version: "2.0", Limit: 1, Max: 99, Since: time.Date(2026, 11, 19, 1, 0, 0, 0, time.FixedZone("", 3600))})
 				require.NoError(t, err)
 				defer p.Close()
 				rows, err := readRows(p)
 				assert.Equal(t, tt.rows, rows)
 				assert.Equal(t, int64(len(tt.body)), p.Bytes())
 				assert.Equal(t, time.Date(2026, 11, 20, 9, 15, 0, 0, time.UTC), p.ServerTime())
-				next, more := p.NextPage()
+				next, more := p.Continue()
 				p.Close()
 				if tt.err != "" {
 					require.ErrorContains(t, err, tt.err)
 					assert.Equal(t, Generic, requireError(t, err).Class)
-					assert.False(t, more, "a cut answer is never taken for the last page, nor for one with a next")
+					assert.False(t, more, "a cut response is never taken for the last page, nor for one with a next")
 					assert.Equal(t, []string{"activity_log failed"}, o.outcomes)
 					return
 				}
 				require.NoError(t, err)
 				assert.Equal(t, []string{"activity_log ok"}, o.outcomes)
 				assert.Contains(t, p.Warning(), tt.warn)
-				assert.Equal(t, tt.next != "", more)
-				if more {
-					assert.Equal(t, tt.next, next.Get("id_max"))
-					assert.Equal(t, "list", next.Get("action"), "the address must not decide what is done")
-					assert.Equal(t, "1", next.Get("truncation_limit"))
-					assert.Equal(t, "2026-11-19T00:00:00Z", next.Get("since_datetime"))
-					assert.False(t, next.Has("password"))
-				}
+				assert.Equal(t, tt.next != 0, more)
+				assert.Equal(t, tt.next, next.ID)
+				assert.Subset(t, map[string]string{"new": "1"}, next.Extra, "the address must not decide what is asked for")
+				assert.Equal(t, tt.cut || more, p.Truncated())
 				calls := f.received()
 				require.Len(t, calls, 1)
+				assert.Equal(t, url.Values{
+					"action": {"list"}, "truncation_limit": {"1"}, "id_max": {"99"}, "since_datetime": {"2026-11-19T00:00:00Z"},
+				}, calls[0].form)
 				assert.Equal(t, "/api/2.0/fo/activity_log/", calls[0].path)
 				assert.Equal(t, "list", calls[0].form.Get("action"))
 				assert.NotEmpty(t, calls[0].header.Get("X-Requested-With"))
@@ -136,7 +137,7 @@ func TestActivityPages(t *testing.T) {
 }
 
 // What is no CSV is an error of the same class as from the other APIs of the server.
-func TestActivityAnswersAreClassified(t *testing.T) {
+func TestActivityResponsesAreClassified(t *testing.T) {
 	tests := []struct {
 		name    string
 		status  int
@@ -152,10 +153,10 @@ func TestActivityAnswersAreClassified(t *testing.T) {
 		{name: "no permission", status: 403, body: simpleReturn(2010, "no"), class: Config},
 		{name: "invalid parameter", status: 400, body: simpleReturn(1905, "parameter id_max has invalid value"), class: Config},
 		{name: "forbidden without a code", status: 403, class: Ambiguous},
-		{name: "maintenance", status: 200, body: "<!DOCTYPE html>\n<html><title>Down</title></html>", class: Generic, message: "HTML page: Down: answer is not CSV"},
+		{name: "maintenance", status: 200, body: "<!DOCTYPE html>\n<html><title>Down</title></html>", class: Generic, message: "HTML page: Down: response is not CSV"},
 		{name: "JSON", status: 200, body: `{"message":"what?"}`, class: Generic, message: "what?"},
-		{name: "empty", status: 200, class: Generic, message: "empty answer"},
-		{name: "white space", status: 200, body: " \r\n\n", class: Generic, message: "empty answer"},
+		{name: "empty", status: 200, class: Generic, message: "empty response"},
+		{name: "white space", status: 200, body: " \r\n\n", class: Generic, message: "empty response"},
 		{name: "garbage", status: 200, body: "\x00\xff\x17", class: Generic, message: "no column Date"},
 		{name: "another table", status: 200, body: "Title,Owner\nx,y\n", class: Generic, message: "no column Date"},
 		{name: "cut in the names", status: 200, body: `"Date,Action`, class: Generic, message: "unexpected EOF"},
@@ -164,7 +165,7 @@ func TestActivityAnswersAreClassified(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				_, c, _ := start(t, respond(tt.status, tt.body))
-				_, err := activity(t.Context(), c, nil)
+				_, err := activity(t.Context(), c)
 				e := requireError(t, err)
 				assert.Equal(t, ActivityLog, e.API)
 				assert.Equal(t, tt.class.String(), e.Class.String())
@@ -176,7 +177,7 @@ func TestActivityAnswersAreClassified(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		f, c, _ := start(t, reply200(logColumns))
-		_, err := c.Activity(t.Context(), "../x", nil)
+		_, err := c.Activity(t.Context(), ActivityQuery{Version: "../x"})
 		assert.Equal(t, Config, requireError(t, err).Class)
 		assert.Empty(t, f.received())
 	})
@@ -188,7 +189,7 @@ func TestActivityCutByTheConnection(t *testing.T) {
 			w.Header().Set("Content-Length", "1000")
 			_, _ = io.WriteString(w, logColumns+logRow)
 		})
-		rows, err := activity(t.Context(), c, nil)
+		rows, err := activity(t.Context(), c)
 		assert.Len(t, rows, 1, "what came whole counts")
 		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	})
@@ -212,7 +213,7 @@ func TestActivityRowsAreLimited(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			a := answerOf(t, ActivityLog, nil)
+			a := responseOf(t, ActivityLog, nil)
 			a.body = tt.body
 			a.client.settings.MaxInflated = 1 << 30
 			p := &ActivityPage{}
@@ -236,7 +237,7 @@ func (e endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// FuzzActivityPage reads anything as an answer: nothing panics, and of what is well-formed no row is lost.
+// FuzzActivityPage reads anything as a response: nothing panics, and of what is well-formed no row is lost.
 func FuzzActivityPage(f *testing.F) {
 	for _, body := range []string{
 		logColumns + logRow, bodyBegin + logColumns + logRow + bodyEnd + footBegin + "WARNING\n" + moreRows + footEnd,
@@ -246,7 +247,7 @@ func FuzzActivityPage(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		p := &ActivityPage{}
-		if err := p.open(answerOf(t, ActivityLog, body)); err != nil {
+		if err := p.open(responseOf(t, ActivityLog, body)); err != nil {
 			return
 		}
 		rows, err := readRows(p)

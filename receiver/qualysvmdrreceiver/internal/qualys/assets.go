@@ -4,13 +4,16 @@
 package qualys
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,11 +23,34 @@ import (
 
 // AssetQuery selects the assets of a page.
 type AssetQuery struct {
-	PageSize      int   // assets in an answer, at most 300; 0: as Qualys likes
+	PageSize      int   // assets in a response, at most 300; 0: as Qualys likes
 	LastSeen      int64 // the cursor: LastSeen of the page before; 0 for the first one
 	IncludeFields []string
 	ExcludeFields []string
 	Filter        []Filter // all of them must hold
+	// UpdatedSince selects assets that were updated since, in the spelling that UpdatedFilter names. Zero: all.
+	UpdatedSince  time.Time
+	UpdatedFilter AssetFilter
+}
+
+// AssetFilter is how assets that were updated since a time are asked for. Which of the spellings a platform takes is
+// unverified: one that is refused with HTTP 400 is followed by the next.
+type AssetFilter uint8
+
+// The spellings, in the order in which they are to be tried.
+const (
+	// FilterField is a condition on the field asset.lastUpdatedDate, in the body.
+	FilterField AssetFilter = iota
+	// FilterParameter is the query parameter assetLastUpdated.
+	FilterParameter
+)
+
+// String returns the name of the field or the parameter.
+func (f AssetFilter) String() string {
+	if f == FilterParameter {
+		return "assetLastUpdated"
+	}
+	return "asset.lastUpdatedDate"
 }
 
 // Filter is one condition on an asset.
@@ -41,10 +67,12 @@ func (c *Client) Assets(ctx context.Context, q AssetQuery) (*AssetPage, error) {
 		return nil, &Error{API: Assets, Class: Config, Err: err}
 	}
 	p := &AssetPage{query: q}
-	p.answer, err = c.exchange(ctx, request{
+	params := q.selection()
+	q.page(params)
+	p.response, err = c.exchange(ctx, request{
 		api:    Assets,
 		path:   "/rest/2.0/search/am/asset",
-		query:  q.params(),
+		query:  params,
 		json:   body,
 		bearer: !c.gateway.authenticator && c.gateway.username != "",
 		open:   p.open,
@@ -55,8 +83,67 @@ func (c *Client) Assets(ctx context.Context, q AssetQuery) (*AssetPage, error) {
 	return p, nil
 }
 
-func (q AssetQuery) params() url.Values {
+// AssetCount returns how many assets q selects; its page size, cursor and fields do not matter. It takes the slot of a page.
+func (c *Client) AssetCount(ctx context.Context, q AssetQuery) (int64, error) {
+	body, err := q.body()
+	if err != nil {
+		return 0, &Error{API: Assets, Class: Config, Err: err}
+	}
+	var n int64
+	a, err := c.exchange(ctx, request{
+		api:    Assets,
+		path:   "/rest/2.0/count/am/asset",
+		query:  q.selection(),
+		json:   body,
+		bearer: !c.gateway.authenticator && c.gateway.username != "",
+		open: func(a *response) (err error) {
+			n, err = readCount(a)
+			return err
+		},
+	})
+	if err != nil {
+		return 0, err
+	}
+	a.end(OutcomeOK)
+	a.Close()
+	return n, nil
+}
+
+var errNoCount = errors.New("response holds no count of assets")
+
+// readCount reads {"count": 300, "responseCode": "SUCCESS"}. The number may come as a string.
+func readCount(a *response) (int64, error) {
+	if a.status == http.StatusNoContent {
+		return 0, nil
+	}
+	if err := a.readHead(); err != nil {
+		return 0, a.refused(err)
+	}
+	var said struct {
+		Code  string          `json:"responseCode"`
+		Count json.RawMessage `json:"count"`
+	}
+	if err := json.Unmarshal(bytes.TrimPrefix(a.head, byteOrderMark), &said); err != nil {
+		return 0, a.refused(err)
+	}
+	n, ok := count(strings.Trim(string(said.Count), `"`))
+	if !ok || said.Code != "" && !strings.EqualFold(said.Code, "SUCCESS") {
+		return 0, a.refused(errNoCount)
+	}
+	return n, nil
+}
+
+// selection is the part of the query that selects assets, as far as it does not stand in the body.
+func (q AssetQuery) selection() url.Values {
 	params := url.Values{}
+	if !q.UpdatedSince.IsZero() && q.UpdatedFilter == FilterParameter {
+		params.Set(q.UpdatedFilter.String(), q.UpdatedSince.UTC().Format(timeFormat))
+	}
+	return params
+}
+
+// page adds which part of the list is asked for, and what of each asset.
+func (q AssetQuery) page(params url.Values) {
 	if q.PageSize > 0 {
 		params.Set("pageSize", strconv.Itoa(q.PageSize))
 	}
@@ -69,58 +156,63 @@ func (q AssetQuery) params() url.Values {
 	if len(q.ExcludeFields) > 0 {
 		params.Set("excludeFields", strings.Join(q.ExcludeFields, ","))
 	}
-	return params
 }
 
 func (q AssetQuery) body() ([]byte, error) {
-	if len(q.Filter) == 0 {
+	filters := slices.Clone(q.Filter)
+	if !q.UpdatedSince.IsZero() && q.UpdatedFilter == FilterField {
+		filters = append(filters, Filter{Field: q.UpdatedFilter.String(), Operator: "GREATER", Value: q.UpdatedSince.UTC().Format(timeFormat)})
+	}
+	if len(filters) == 0 {
 		return nil, nil
 	}
 	return json.Marshal(struct {
 		Filters   []Filter `json:"filters"`
 		Operation string   `json:"operation"`
-	}{q.Filter, "AND"})
+	}{filters, "AND"})
 }
 
-// AssetPage is one answer of the asset inventory while it arrives.
+// AssetPage is one response of the asset inventory while it arrives.
 type AssetPage struct {
-	query    AssetQuery
-	answer   *answer
-	guard    *guard
-	json     *jsontext.Decoder
-	handed   bool  // an asset was handed out
-	before   int64 // assets of the array before that one
-	code     string
-	message  string
-	listed   bool // assetListData was met
-	hasMore  bool
-	lastSeen int64
-	err      error
+	query     AssetQuery
+	response  *response
+	sanitizer *sanitizer
+	json      *jsontext.Decoder
+	handed    bool  // an asset was handed out
+	before    int64 // assets of the array before that one
+	code      string
+	message   string
+	listed    bool // assetListData was met
+	more      moreAssets
+	lastSeen  int64
+	assets    int    // handed out
+	last      uint64 // the ID that was noted last, 0: none
+	err       error
 }
 
-// Depths of the decoder in an answer: {"responseCode": …, "assetListData": {"asset": [ … ]}}.
+// Depths of the decoder in a response: {"responseCode": …, "assetListData": {"asset": [ … ]}}.
 const (
-	inAnswer = 1
-	inData   = 2
-	inAssets = 3
+	inResponse = 1
+	inData     = 2
+	inAssets   = 3
 )
 
 var (
-	errNotObject = errors.New("answer is not a JSON object")
-	errNoList    = errors.New("answer holds no list of assets")
-	errFailed    = errors.New("answer tells of a failure")
+	errNotObject = errors.New("response is not a JSON object")
+	errNoList    = errors.New("response holds no list of assets")
+	errFailed    = errors.New("response tells of a failure")
 )
 
-// open reads through the beginning of the list of assets, or through the whole answer if there is none.
-func (p *AssetPage) open(a *answer) error {
-	*p = AssetPage{query: p.query, answer: a}
+// open reads through the beginning of the list of assets, or through the whole response if there is none.
+func (p *AssetPage) open(a *response) error {
+	*p = AssetPage{query: p.query, response: a}
 	if a.status == http.StatusNoContent {
 		a.end(OutcomeOK)
 		p.err = io.EOF
 		return nil
 	}
-	p.guard = newGuard(a)
-	p.json = jsontext.NewDecoder(p.guard, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	p.sanitizer = newSanitizer(a)
+	p.json = jsontext.NewDecoder(p.sanitizer, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if p.json.PeekKind() != '{' {
 		return a.refused(errNotObject)
 	}
@@ -134,12 +226,12 @@ func (p *AssetPage) open(a *answer) error {
 	return nil
 }
 
-// failed tells whether the answer calls itself a failure.
+// failed reports whether the response calls itself a failure.
 func (p *AssetPage) failed() bool {
 	return p.code != "" && !strings.EqualFold(p.code, "SUCCESS")
 }
 
-// walk reads on to the beginning of an array of assets, or through the end of the answer: then it returns io.EOF.
+// walk reads on to the beginning of an array of assets, or through the end of the response: then it returns io.EOF.
 func (p *AssetPage) walk() error {
 	for {
 		depth := p.json.StackDepth()
@@ -150,7 +242,7 @@ func (p *AssetPage) walk() error {
 		case err != nil:
 			return err
 		case depth == 0:
-			return errors.New("json: something follows after the end of the answer")
+			return errors.New("json: something follows after the end of the response")
 		case token.Kind() == '}':
 			continue
 		}
@@ -161,7 +253,7 @@ func (p *AssetPage) walk() error {
 	}
 }
 
-// member reads the value of a name in the answer or in assetListData, and returns true at the beginning of the array of assets.
+// member reads the value of a name in the response or in assetListData, and returns true at the beginning of the array of assets.
 func (p *AssetPage) member(depth int, name string) (begun bool, err error) {
 	kind := p.json.PeekKind()
 	switch {
@@ -170,13 +262,13 @@ func (p *AssetPage) member(depth int, name string) (begun bool, err error) {
 		return true, err
 	case depth == inData && name == "asset" && kind != 'n':
 		return false, p.unexpected("a list of assets")
-	case depth == inAnswer && name == "assetListData":
+	case depth == inResponse && name == "assetListData":
 		p.listed = true
 		if kind == '{' {
 			_, err = p.json.ReadToken()
 			return false, err
 		}
-	case depth == inAnswer && kind != '{' && kind != '[':
+	case depth == inResponse && kind != '{' && kind != '[':
 		value, err := p.json.ReadToken()
 		if err == nil {
 			p.set(name, value.String())
@@ -186,7 +278,7 @@ func (p *AssetPage) member(depth int, name string) (begun bool, err error) {
 	return false, p.json.SkipValue()
 }
 
-// set takes note of what the answer tells besides the assets. Numbers may come as strings.
+// set takes note of what the response tells besides the assets. Numbers may come as strings.
 func (p *AssetPage) set(name, value string) {
 	switch name {
 	case "responseCode":
@@ -194,24 +286,22 @@ func (p *AssetPage) set(name, value string) {
 	case "responseMessage":
 		p.message = value
 	case "hasMore":
-		p.hasMore = value == "1" || strings.EqualFold(value, "true")
+		p.more = moreAssetsOf(value)
 	case "lastSeenAssetId":
 		p.lastSeen, _ = strconv.ParseInt(value, 10, 64)
 	}
 }
 
-// finish checks what the answer tells at its end.
+// finish checks what the response tells at its end.
 func (p *AssetPage) finish() error {
 	switch {
 	case p.failed():
-		text := cut(p.answer.message(p.code+": "+p.message), maxText)
-		return &Error{API: Assets, Status: p.answer.status, Text: text, Err: errFailed}
+		text := cut(p.response.message(p.code+": "+p.message), maxText)
+		return &Error{API: Assets, Status: p.response.status, Text: text, Err: errFailed}
 	case !p.listed && p.code == "":
 		return errNoList
-	case p.hasMore && p.lastSeen <= p.query.LastSeen:
-		return fmt.Errorf("lastSeenAssetId does not advance: %d after %d", p.lastSeen, p.query.LastSeen)
 	}
-	p.answer.end(OutcomeOK)
+	p.response.end(OutcomeOK)
 	return io.EOF
 }
 
@@ -225,7 +315,7 @@ func (p *AssetPage) unexpected(what string) error {
 }
 
 // Next returns a decoder that stands before the next asset, which is a JSON object: the caller reads that one value; what is
-// left of it is skipped. It returns io.EOF after the clean end of the answer, else an *Error.
+// left of it is skipped. It returns io.EOF after the clean end of the response, else an *Error.
 func (p *AssetPage) Next() (*jsontext.Decoder, error) {
 	if p.err == nil && p.handed {
 		p.err = p.skipRest()
@@ -235,6 +325,7 @@ func (p *AssetPage) Next() (*jsontext.Decoder, error) {
 		switch p.json.PeekKind() {
 		case '{':
 			p.handed = true
+			p.assets++
 			_, p.before = p.json.StackIndex(inAssets)
 			return p.json, nil
 		case 'n':
@@ -248,7 +339,7 @@ func (p *AssetPage) Next() (*jsontext.Decoder, error) {
 		}
 	}
 	if p.err != io.EOF {
-		p.err = p.answer.fail(p.err)
+		p.err = p.response.fail(p.err)
 	}
 	return nil, p.err
 }
@@ -265,33 +356,93 @@ func (p *AssetPage) skipRest() error {
 			return err
 		}
 	}
-	p.answer.patience.progress()
+	p.response.stall.progress()
 	return nil
 }
 
-// HasMore tells whether there is another page. It knows only after Next has returned io.EOF, as LastSeen does.
-func (p *AssetPage) HasMore() bool { return p.hasMore }
+// moreAssets is what a response says of whether there are more assets.
+type moreAssets uint8
 
-// LastSeen is the cursor to ask for the next page with.
-func (p *AssetPage) LastSeen() int64 { return p.lastSeen }
+const (
+	moreUnknown moreAssets = iota // it does not say, or nothing that makes sense
+	moreNo
+	moreYes
+)
 
-// Status is the HTTP status of the answer: 200, or 204 if there is nothing, or nothing more.
-func (p *AssetPage) Status() int { return p.answer.status }
+// moreAssetsOf reads hasMore, which is documented as 0 or 1.
+func moreAssetsOf(value string) moreAssets {
+	n, err := strconv.ParseFloat(value, 64)
+	switch {
+	case strings.EqualFold(value, "true"), err == nil && n == 1:
+		return moreYes
+	case strings.EqualFold(value, "false"), err == nil && n == 0:
+		return moreNo
+	}
+	return moreUnknown
+}
+
+// AssetEnd is how the list of assets stands at the end of a page.
+type AssetEnd uint8
+
+// The ends of a page of assets.
+const (
+	// Complete: there are no more assets.
+	Complete AssetEnd = iota
+	// More: the list goes on where the response says.
+	More
+	// Incomplete: the response has assets and does not say whether there are more; what there is comes behind the last one.
+	Incomplete
+	// Stuck: the response says that there are more, but not where, or has no assets to tell it by.
+	Stuck
+)
+
+// Note tells the page the ID of the asset that was read last, which only the caller knows. Where the response does not say where
+// the list goes on, it goes on behind this one.
+func (p *AssetPage) Note(id uint64) {
+	if id != 0 {
+		p.last = id
+	}
+}
+
+// Continue returns whether there are more assets, and, with More and Incomplete, the cursor that the next request begins with
+// (LastSeen). It knows only after Next has returned io.EOF; before, the page counts as Stuck.
+func (p *AssetPage) Continue() (Continuation, AssetEnd) {
+	named := p.lastSeen > p.query.LastSeen
+	noted := p.last > uint64(max(p.query.LastSeen, 0)) && p.last <= math.MaxInt64
+	switch {
+	case p.err != io.EOF:
+		return Continuation{}, Stuck
+	case p.more == moreNo, p.more == moreUnknown && p.assets == 0:
+		return Continuation{}, Complete
+	case p.more == moreYes && named:
+		return Continuation{ID: uint64(p.lastSeen)}, More
+	case p.more == moreYes && noted && p.lastSeen == 0:
+		return Continuation{ID: p.last}, More
+	case p.more == moreUnknown && noted:
+		return Continuation{ID: p.last}, Incomplete
+	case p.more == moreUnknown && named:
+		return Continuation{ID: uint64(p.lastSeen)}, Incomplete
+	}
+	return Continuation{}, Stuck
+}
+
+// Status is the HTTP status of the response: 200, or 204 if there is nothing, or nothing more.
+func (p *AssetPage) Status() int { return p.response.status }
 
 // ServerTime is the server's clock as the header Date tells, else zero.
-func (p *AssetPage) ServerTime() time.Time { return headerTime(p.answer.header) }
+func (p *AssetPage) ServerTime() time.Time { return headerTime(p.response.header) }
 
 // Repaired returns in how many of the strings that were met so far control characters stood: they are kept, although JSON
 // forbids them.
 func (p *AssetPage) Repaired() int64 {
-	if p.guard == nil {
+	if p.sanitizer == nil {
 		return 0
 	}
-	return p.guard.repaired
+	return p.sanitizer.repaired
 }
 
-// Bytes returns how much of the answer was read, inflated.
-func (p *AssetPage) Bytes() int64 { return p.answer.inflated }
+// Bytes returns how much of the response was read, inflated.
+func (p *AssetPage) Bytes() int64 { return p.response.inflated }
 
 // Close releases the connection, and the API for the next request.
-func (p *AssetPage) Close() { p.answer.Close() }
+func (p *AssetPage) Close() { p.response.Close() }

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// refused makes the error that an answer stands for which is not what was asked for. cause is what the reader stumbled on, if
+// refused makes the error that a response stands for which is not what was asked for. cause is what the reader stumbled on, if
 // the status did not tell before.
-func (a *answer) refused(cause error) error {
+func (a *response) refused(cause error) error {
 	if err := a.readHead(); err != nil && cause == nil {
 		cause = err
 	}
@@ -31,15 +31,15 @@ func (a *answer) refused(cause error) error {
 	return e
 }
 
-// classify judges an answer by Qualys's code, else by its HTTP status. The codes and what they mean are those of Qualys's API
-// documentation; they decide under any status, because an expired account, for one, is answered with 200.
-func (a *answer) classify(e *Error, said reply) {
+// classify judges a response by Qualys's code, else by its HTTP status. The codes and what they mean are those of Qualys's API
+// documentation; they decide under any status, because an expired account, for one, comes with 200.
+func (a *response) classify(e *Error, said reply) {
 	switch code := e.Code; {
 	case code == 2000 && !a.unsureLogin():
 		e.Class, e.Login = Config, true // bad login
 	case code == 2001, code == 2002, code == 2003, code == 2011, code == 2012:
 		e.Class, e.Login = Config, true // expired, inactive, not registered, second factor, password change
-	case code >= 1901 && code <= 1908, code == 1922:
+	case badParameter(code):
 		e.Class = Config // unknown, missing, invalid or clashing parameter
 		e.Parameter = a.request.named(e.said)
 	case code == 1960:
@@ -47,14 +47,14 @@ func (a *answer) classify(e *Error, said reply) {
 	case code == 1965:
 		e.limit = rateLimit
 		e.wait = waitNamed(a.header, said.wait)
-	case outOfOrder(code):
+	case outage(code):
 		// maintenance, internal error
 	default:
 		a.classifyStatus(e, said)
 	}
 }
 
-func (a *answer) classifyStatus(e *Error, said reply) {
+func (a *response) classifyStatus(e *Error, said reply) {
 	gateway := a.request.api.Endpoint() == Gateway
 	switch status := a.status; {
 	case status == 401 && a.request.bearer:
@@ -78,20 +78,20 @@ func (a *answer) classifyStatus(e *Error, said reply) {
 	}
 }
 
-// unsureLogin tells whether a 401 can mean a token, that an authenticator is about to renew or that the gateway has issued,
+// unsureLogin reports whether a 401 can mean a token, that an authenticator is about to renew or that the gateway has issued,
 // instead of a bad password.
-func (a *answer) unsureLogin() bool {
+func (a *response) unsureLogin() bool {
 	return a.status == 401 && (a.endpoint.authenticator || a.request.bearer)
 }
 
-// holdsToken tells whether an answer that is not the bare token can hold one all the same, which no message may repeat.
-func (a *answer) holdsToken(said reply) bool {
+// holdsToken reports whether a response that is not the bare token can hold one all the same, which no message may repeat.
+func (a *response) holdsToken(said reply) bool {
 	return a.request.api == Auth && a.status/100 == 2 && said.code == 0 && !said.html && !said.empty
 }
 
-// message makes a text of the answer fit for a message: one line without credentials. Those are looked for before, as a
+// message makes a text of the response fit for a message: one line without credentials. Those are looked for before, as a
 // password can hold white space, and after, as something else can stand in it that the line loses.
-func (a *answer) message(text string) string {
+func (a *response) message(text string) string {
 	secrets := a.endpoint.secrets(a.request)
 	text = oneLine(redact(text, secrets))
 	for _, secret := range secrets {
@@ -121,5 +121,8 @@ func (r request) named(text string) string {
 	return name
 }
 
-// outOfOrder tells whether a code means that the platform is not working: it can come before the login is looked at.
-func outOfOrder(code int) bool { return code == 1999 || code == 999 }
+// badParameter reports whether a code means an unknown, missing, invalid or clashing parameter.
+func badParameter(code int) bool { return code >= 1901 && code <= 1908 || code == 1922 }
+
+// outage reports whether a code means that the platform is not working: it can come before the login is looked at.
+func outage(code int) bool { return code == 1999 || code == 999 }

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An answer that is taken for the wrong class either locks the account or stops a collection for nothing.
-func TestAnswersAreClassified(t *testing.T) {
+// A response that is taken for the wrong class either locks the account or stops a collection for nothing.
+func TestResponsesAreClassified(t *testing.T) {
 	htmlPage := `<!DOCTYPE html><html><head><title>Down &amp; out</title></head><body><br></body></html>`
 	tests := []struct {
 		name          string
@@ -32,7 +32,7 @@ func TestAnswersAreClassified(t *testing.T) {
 	}{
 		{name: "bad login", status: 401, body: simpleReturn(2000, "Bad Login/Password"), class: Config, login: true, code: 2000, message: "detections: HTTP 401: code 2000: Bad Login/Password"},
 		{name: "bad login as HTML", status: 401, body: htmlPage, class: Config, login: true, message: "HTML page: Down & out"},
-		{name: "bad login without a body", status: 401, class: Config, login: true, message: "empty answer"},
+		{name: "bad login without a body", status: 401, class: Config, login: true, message: "empty response"},
 		{name: "unknown code under 401", status: 401, body: simpleReturn(4711, "no"), class: Config, login: true, code: 4711},
 		{name: "bad login under another status", status: 200, body: simpleReturn(2000, "Bad Login/Password"), class: Config, login: true, code: 2000},
 		{name: "401 under an authenticator", status: 401, body: htmlPage, authenticator: true, class: Ambiguous, login: true},
@@ -74,8 +74,8 @@ func TestAnswersAreClassified(t *testing.T) {
 		{name: "cut after the code", status: 200, body: "<SIMPLE_RETURN><RESPONSE><CODE>2001</CODE><TEXT>exp", class: Config, login: true, code: 2001},
 		{name: "of an old API", status: 200, body: `<GENERIC_RETURN><API name="x"/><RETURN status="FAILED" number="2011">second factor</RETURN></GENERIC_RETURN>`, class: Config, login: true, code: 2011, message: "second factor"},
 		{name: "of an old API without a code", status: 404, body: `<GENERIC_RETURN><RETURN status="FAILED">no</RETURN></GENERIC_RETURN>`, class: Ambiguous},
-		{name: "empty", status: 200, class: Generic, message: "empty answer"},
-		{name: "white space", status: 200, body: " \n ", class: Generic, message: "empty answer"},
+		{name: "empty", status: 200, class: Generic, message: "empty response"},
+		{name: "white space", status: 200, body: " \n ", class: Generic, message: "empty response"},
 		{name: "garbage", status: 200, body: "\x00\xff\x17", class: Generic},
 		{name: "JSON", status: 200, body: `{"message":"what?"}`, class: Generic, message: "what?"},
 		{name: "another list", status: 200, body: `<KNOWLEDGE_BASE_VULN_LIST_OUTPUT><RESPONSE/></KNOWLEDGE_BASE_VULN_LIST_OUTPUT>`, class: Generic, message: "HOST_LIST_VM_DETECTION_OUTPUT"},
@@ -109,7 +109,7 @@ func TestAnswersAreClassified(t *testing.T) {
 	}
 }
 
-func TestGatewayAnswersAreClassified(t *testing.T) {
+func TestGatewayResponsesAreClassified(t *testing.T) {
 	tests := []struct {
 		name          string
 		status        int
@@ -131,12 +131,12 @@ func TestGatewayAnswersAreClassified(t *testing.T) {
 		{name: "moved", status: 302, class: Ambiguous},
 		{name: "server error", status: 500, body: `{"status":500,"error":"Internal Server Error"}`, class: Generic, message: "Internal Server Error"},
 		{name: "401 under an authenticator", status: 401, body: `{"status":401}`, authenticator: true, class: Ambiguous, login: true},
-		{name: "empty", status: 200, class: Generic, message: "empty answer"},
+		{name: "empty", status: 200, class: Generic, message: "empty response"},
 		{name: "HTML", status: 200, body: "<html><title>Maintenance</title></html>", class: Generic, message: "HTML page: Maintenance"},
 		{name: "no list", status: 200, body: "{}", class: Generic, message: "no list of assets"},
 		{name: "an array", status: 200, body: "[]", class: Generic, message: "not a JSON object"},
 		{name: "not even a code", status: 200, body: simpleReturn(999, "internal"), class: Generic, message: "code 999"},
-		{name: "two answers", status: 200, body: `{"responseCode":"SUCCESS"}{}`, class: Generic, message: "follows"},
+		{name: "two responses", status: 200, body: `{"responseCode":"SUCCESS"}{}`, class: Generic, message: "follows"},
 		{name: "list is no list", status: 200, body: `{"assetListData":{"asset":7}}`, class: Generic, message: "list of assets"},
 		{name: "asset is no object", status: 200, body: `{"assetListData":{"asset":[7]}}`, class: Generic, message: "an asset"},
 	}
@@ -159,7 +159,7 @@ func TestGatewayAnswersAreClassified(t *testing.T) {
 	}
 }
 
-func TestParametersNamedByAnswers(t *testing.T) {
+func TestParametersNamedByResponses(t *testing.T) {
 	tests := []struct {
 		name, text string
 		parameter  string
@@ -175,7 +175,7 @@ func TestParametersNamedByAnswers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				_, c, _ := start(t, respond(400, simpleReturn(1905, tt.text, "HINT", "see the_guide")))
-				_, err := c.Detections(t.Context(), "5.0", url.Values{"ids": {"abc"}, "show_qds": {"1"}, "show_qds_factors": {"1"}})
+				_, err := c.Detections(t.Context(), DetectionQuery{Version: "5.0", IDs: []IDRange{{1, 2}}, Parameters: map[string]string{"show_qds": "1", "show_qds_factors": "1"}})
 				e := requireError(t, err)
 				assert.Equal(t, tt.parameter, e.Parameter)
 				for _, name := range append(tt.names, "the_guide") {

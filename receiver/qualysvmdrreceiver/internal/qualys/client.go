@@ -5,7 +5,7 @@
 // (JSON).
 //
 // A [Client] sends one request at a time per API, keeps within the limits that Qualys announces, logs in no more often than
-// needed, and hands every answer on as a page that is read while it arrives. Waiting for a limit happens inside the calls
+// needed, and hands every response on as a page that is read while it arrives. Waiting for a limit happens inside the calls
 // and is not an error; everything else that goes wrong is an [*Error], classed by what can be done about it.
 //
 // A page holds its API until it is closed. Everything a page hands out is read by one goroutine; to interrupt it, end the
@@ -16,9 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"regexp"
-	"slices"
 	"time"
 )
 
@@ -28,6 +26,7 @@ type API string
 // The APIs the client speaks.
 const (
 	Detections    API = "detections"
+	HostList      API = "host_list"
 	KnowledgeBase API = "knowledge_base"
 	ActivityLog   API = "activity_log"
 	Assets        API = "assets"
@@ -46,6 +45,7 @@ const (
 // endpoints are the hosts that serve the APIs.
 var endpoints = map[API]EndpointName{
 	Detections:    Server,
+	HostList:      Server,
 	KnowledgeBase: Server,
 	ActivityLog:   Server,
 	Assets:        Gateway,
@@ -61,21 +61,21 @@ type Settings struct {
 	Server, Gateway Endpoint
 	// UserAgent names the receiver and its version in every request. "": qualysvmdr.
 	UserAgent string
-	// ReadIdleTimeout is the silence after which an answer is given up while bytes of it are waited for. 0: never.
+	// ReadIdleTimeout is the silence after which a response is given up while bytes of it are waited for. 0: never.
 	ReadIdleTimeout time.Duration
 	// PageTimeout is the time spent waiting for bytes, without one host, entry, asset or row completed in it, after which
-	// an answer is given up. 0: never.
+	// a response is given up. 0: never.
 	PageTimeout time.Duration
 	// Reserve is the number of calls in each window that are left to other users of the subscription; a tenth of the limit
 	// at most.
 	Reserve int
 	// Observer is told what the client does; nil is allowed.
 	Observer Observer
-	// MaxInflated is the greatest size of an answer in bytes after inflating. 0: 64 GiB.
+	// MaxInflated is the greatest size of a response in bytes after inflating. 0: 64 GiB.
 	MaxInflated int64
 }
 
-// defaultMaxInflated caps the size of one answer.
+// defaultMaxInflated caps the size of one response.
 const defaultMaxInflated = 64 << 30
 
 // Client sends requests to Qualys. It is safe for concurrent use.
@@ -122,6 +122,9 @@ func (c *Client) Refused(name EndpointName) *Error {
 	return c.endpoint(name).login.refusal()
 }
 
+// Concurrency returns how many requests of an API may run at once now, at least one.
+func (c *Client) Concurrency(API) int { return 1 }
+
 func (c *Client) endpoint(name EndpointName) *endpoint {
 	if name == Server {
 		return c.server
@@ -129,9 +132,9 @@ func (c *Client) endpoint(name EndpointName) *endpoint {
 	return c.gateway
 }
 
-// exchange sends a request as soon as the limits of its API allow, and again after every answer that says "not now". The
-// answer it returns has been accepted by r.open and holds the API until it is closed.
-func (c *Client) exchange(ctx context.Context, r request) (*answer, error) {
+// exchange sends a request as soon as the limits of its API allow, and again after every response that says "not now". The
+// response it returns has been accepted by r.open and holds the API until it is closed.
+func (c *Client) exchange(ctx context.Context, r request) (*response, error) {
 	g := c.governors[r.api]
 	if err := g.enter(ctx); err != nil {
 		return nil, asError(r.api, 0, err)
@@ -158,7 +161,7 @@ func (c *Client) exchange(ctx context.Context, r request) (*answer, error) {
 var errTokenRejected = errors.New("token rejected")
 
 // authorized sends a request with the token that it needs. A token that is rejected is replaced once: it can expire early.
-func (c *Client) authorized(ctx context.Context, r request) (*answer, error) {
+func (c *Client) authorized(ctx context.Context, r request) (*response, error) {
 	if !r.bearer {
 		return c.send(ctx, r)
 	}
@@ -177,8 +180,8 @@ func (c *Client) authorized(ctx context.Context, r request) (*answer, error) {
 	}
 }
 
-// send sends a request once, through the login gate of its endpoint, and has its answer opened.
-func (c *Client) send(ctx context.Context, r request) (*answer, error) {
+// send sends a request once, through the login gate of its endpoint, and has its response opened.
+func (c *Client) send(ctx context.Context, r request) (*response, error) {
 	login := c.endpoint(r.api.Endpoint()).login
 	alone, err := login.enter(ctx)
 	if err != nil {
@@ -189,8 +192,8 @@ func (c *Client) send(ctx context.Context, r request) (*answer, error) {
 	return a, err
 }
 
-// ask sends a request and opens its answer: what is not an answer to it is an *Error.
-func (c *Client) ask(ctx context.Context, r request) (*answer, error) {
+// ask sends a request and opens its response: what is not a response to it is an *Error.
+func (c *Client) ask(ctx context.Context, r request) (*response, error) {
 	e := c.endpoint(r.api.Endpoint())
 	a, err := c.begin(ctx, e, r)
 	if err != nil {
@@ -213,18 +216,6 @@ func (c *Client) ask(ctx context.Context, r request) (*answer, error) {
 	a.end(outcomeOf(a.ctx, err))
 	a.Close()
 	return nil, err
-}
-
-// with returns a copy of params in which the given names have the given values, in turn.
-func with(params url.Values, pairs ...string) url.Values {
-	merged := make(url.Values, len(params)+len(pairs)/2)
-	for name, values := range params {
-		merged[name] = slices.Clone(values)
-	}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		merged.Set(pairs[i], pairs[i+1])
-	}
-	return merged
 }
 
 var apiVersion = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*$`)

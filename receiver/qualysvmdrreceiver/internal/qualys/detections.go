@@ -6,8 +6,6 @@ package qualys
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"net/url"
 	"strconv"
@@ -27,46 +25,65 @@ const (
 
 var detectionList = shape{root: "HOST_LIST_VM_DETECTION_OUTPUT", holder: "HOST_LIST", items: []string{"HOST"}}
 
-// Detections asks for one page of the host detection list, in an API version as "5.0". params are those of Qualys's
-// documentation; action is set here. The page must be closed.
-func (c *Client) Detections(ctx context.Context, version string, params url.Values) (*DetectionPage, error) {
-	path, err := versioned(Detections, version, "/fo/asset/host/vm/detection/")
-	if err != nil {
-		return nil, err
-	}
-	p := &DetectionPage{params: with(params, "action", "list")}
-	p.answer, err = c.exchange(ctx, request{
-		api:   Detections,
-		path:  path,
-		form:  p.params,
-		basic: true,
-		open: func(a *answer) (err error) {
-			p.list, err = openList(a, detectionList)
-			return err
-		},
-	})
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
+// DetectionQuery selects host detections.
+type DetectionQuery struct {
+	// Version is that of the API, as "5.0".
+	Version string
+	// Status are those of the detections: New, Active, Fixed, Re-Opened. nil: all but Fixed (Qualys API documentation).
+	Status []string
+	// Filter with Since selects what changed since.
+	Filter TimeFilter
+	Since  time.Time
+	// IDs are the IDs of the hosts. nil: all.
+	IDs []IDRange
+	// Min and Max are the smallest and the greatest ID of a host asked for. 0: none.
+	Min, Max uint64
+	// Limit is the number of hosts in a response. 0: all in one.
+	Limit int
+	// Parameters are those of Qualys' documentation; one whose value is "" is left out. Extra is that of a Continuation.
+	Parameters, Extra map[string]string
+	// Omit names the parameters that are not to be sent at all, as the server does not support them.
+	Omit map[string]bool
 }
 
-// DetectionPage is one answer of the host detection list while it arrives.
+func (q DetectionQuery) form() url.Values {
+	f := newForm(q.Parameters, q.Extra)
+	f.text("output_format", "XML")
+	f.text("status", strings.Join(q.Status, ","))
+	f.since(q.Filter, q.Since)
+	f.ranges(q.IDs)
+	f.id("id_min", q.Min)
+	f.id("id_max", q.Max)
+	f.limit(q.Limit)
+	return f.without(q.Omit)
+}
+
+// Detections asks for one page of the host detection list. The page must be closed.
+func (c *Client) Detections(ctx context.Context, q DetectionQuery) (*DetectionPage, error) {
+	form := q.form()
+	l, err := c.list(ctx, Detections, q.Version, "/fo/asset/host/vm/detection/", form, detectionList)
+	if err != nil {
+		return nil, err
+	}
+	return &DetectionPage{response: l.response, list: l, paging: paging{sent: form, extra: q.Extra, omit: q.Omit, min: q.Min}}, nil
+}
+
+// DetectionPage is one response of the host detection list while it arrives.
 type DetectionPage struct {
-	params url.Values
-	answer *answer
-	list   *list
-	inHost bool
-	begin  []byte // of the last host, through its ID
-	next   url.Values
-	err    error
+	response *response
+	list     *list
+	paging   paging
+	inHost   bool
+	begin    []byte // of the last host, through its ID
+	next     *Continuation
+	err      error
 }
 
-// ServerTime is the server's clock when it began to answer: RESPONSE/DATETIME, else the header Date, else zero.
+// ServerTime is the server's clock when it began to response: RESPONSE/DATETIME, else the header Date, else zero.
 func (p *DetectionPage) ServerTime() time.Time { return p.list.time() }
 
 // Next fills s with the hosts that come next; what was in s is overwritten and its memory used again. It returns io.EOF after
-// the clean end of the answer. With every other error, an *Error, s holds what could still be read, and its last host can be
+// the clean end of the response. With every other error, an *Error, s holds what could still be read, and its last host can be
 // incomplete.
 func (p *DetectionPage) Next(s *Segment) error {
 	s.reset()
@@ -107,7 +124,7 @@ func (p *DetectionPage) readHost(s *Segment) (done bool, err error) {
 		// The list has consumed the start tag already.
 		offset -= int64(bytes.IndexByte(read, '>') + 1)
 	}
-	s.marks = append(s.marks, mark{data: int64(from), answer: offset})
+	s.marks = append(s.marks, mark{data: int64(from), response: offset})
 	p.inHost = !done
 	return done, err
 }
@@ -115,59 +132,47 @@ func (p *DetectionPage) readHost(s *Segment) (done bool, err error) {
 // finish notes how the page has ended.
 func (p *DetectionPage) finish(err error) {
 	if err == io.EOF {
-		err = p.findNext()
+		p.next, err = p.paging.next(p.list.warning, p.lastHost())
 	}
 	if err != nil {
-		p.err = p.answer.fail(err)
+		p.err = p.response.fail(err)
 		return
 	}
-	p.answer.end(OutcomeOK)
+	p.response.end(OutcomeOK)
 	p.err = io.EOF
 }
 
-// NextPage returns the parameters to ask for the next page with, if there is one: those of this page's request, and those of
-// the address that Qualys names, of which nothing else is used. It knows only after Next has returned io.EOF; a warning
-// without an address means that the list is complete.
-func (p *DetectionPage) NextPage() (url.Values, bool) {
-	return p.next, p.err == io.EOF && p.next != nil
+// lastHost is the ID of the last host, 0: unknown. It is looked for only where the list goes on.
+func (p *DetectionPage) lastHost() uint64 {
+	if !p.list.warning.truncates() {
+		return 0
+	}
+	id, err := hostID(p.begin)
+	if err != nil {
+		return 0
+	}
+	return id
 }
 
-// Warning is what the answer warns of, for people: an ending version, a page that is full. It knows only after Next has
+// Continue returns where the list goes on, false: it is complete. It knows only after Next has returned io.EOF.
+func (p *DetectionPage) Continue() (Continuation, bool) {
+	if p.err != io.EOF || p.next == nil {
+		return Continuation{}, false
+	}
+	return *p.next, true
+}
+
+// Warning is what the response warns of, for people: an ending version, a page that is full. It knows only after Next has
 // returned io.EOF.
 func (p *DetectionPage) Warning() string {
 	return p.list.warning.message()
 }
 
-// Bytes returns how much of the answer was read, inflated.
-func (p *DetectionPage) Bytes() int64 { return p.answer.inflated }
+// Bytes returns how much of the response was read, inflated.
+func (p *DetectionPage) Bytes() int64 { return p.response.inflated }
 
 // Close releases the connection, and the API for the next request.
-func (p *DetectionPage) Close() { p.answer.Close() }
-
-var errNoNext = errors.New("answer names a next page, but not the host that it begins with")
-
-// findNext works out the parameters of the next page.
-func (p *DetectionPage) findNext() error {
-	if p.list.warning.url == "" {
-		return nil
-	}
-	next, named := follow(p.params, p.list.warning.url)
-	before, _ := strconv.ParseUint(p.params.Get("id_min"), 10, 64)
-	id, err := strconv.ParseUint(named.Get("id_min"), 10, 64)
-	if err != nil {
-		last, err := hostID(p.begin)
-		if err != nil {
-			return errNoNext
-		}
-		id = last + 1
-	}
-	if id <= before {
-		return fmt.Errorf("next page does not advance: it begins with host %d, this one did with %d", id, before)
-	}
-	next.Set("id_min", strconv.FormatUint(id, 10))
-	p.next = next
-	return nil
-}
+func (p *DetectionPage) Close() { p.response.Close() }
 
 // maxBegin is how much of a host is kept to find its ID in, which comes first.
 const maxBegin = 1 << 10

@@ -23,17 +23,25 @@ import (
 func TestDetectionRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c, _ := start(t, reply200(hostList("")))
-		params := url.Values{"truncation_limit": {"7"}, "status": {"New,Fixed"}}
-		p, err := c.Detections(t.Context(), "5.0", params)
+		p, err := c.Detections(t.Context(), DetectionQuery{
+			Version: "5.0", Status: []string{"New", "Fixed"}, Limit: 7, Min: 5, Max: 6000,
+			Filter: UpdatedSince, Since: time.Date(2026, 11, 19, 10, 0, 0, 0, time.FixedZone("", 3600)),
+			IDs:        []IDRange{{5000, 5027}, {5029, 5029}},
+			Parameters: map[string]string{"show_tags": "1", "show_qds": "", "action": "purge", "id_min": "1"},
+			Extra:      map[string]string{"show_tags": "0", "network": "7", "truncation_limit": "1"},
+			Omit:       map[string]bool{"id_max": true, "show_tags": false},
+		})
 		require.NoError(t, err)
 		p.Close()
 		p.Close()
-		assert.NotContains(t, params, "action", "the caller's parameters stay as they are")
 		require.Len(t, f.received(), 1)
 		got := f.received()[0]
 		assert.Equal(t, "qualysapi.test", got.host)
 		assert.Equal(t, "/api/5.0/fo/asset/host/vm/detection/", got.path)
-		assert.Equal(t, url.Values{"action": {"list"}, "truncation_limit": {"7"}, "status": {"New,Fixed"}}, got.form)
+		assert.Equal(t, url.Values{
+			"action": {"list"}, "output_format": {"XML"}, "truncation_limit": {"7"}, "status": {"New,Fixed"}, "id_min": {"5"},
+			"detection_updated_since": {"2026-11-19T09:00:00Z"}, "ids": {"5000-5027,5029"}, "show_tags": {"1"}, "network": {"7"},
+		}, got.form)
 		assert.Equal(t, "application/x-www-form-urlencoded", got.header.Get("Content-Type"))
 		assert.Equal(t, "qualysvmdr/test", got.header.Get("User-Agent"))
 		assert.NotEmpty(t, got.header.Get("X-Requested-With"))
@@ -47,9 +55,9 @@ func TestVersionsArePathSafe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c, _ := start(t, reply200(hostList("")))
 		for _, version := range []string{"", "..", "5.0/../../x", "5.", "v5"} {
-			_, err := c.Detections(t.Context(), version, nil)
+			_, err := c.Detections(t.Context(), DetectionQuery{Version: version})
 			assert.Equal(t, Config, requireError(t, err).Class, version)
-			_, err = c.KnowledgeBase(t.Context(), version, url.Values{"ids": {"1"}})
+			_, err = c.Entries(t.Context(), EntryQuery{Version: version, QIDs: []uint32{1}})
 			assert.Equal(t, Config, requireError(t, err).Class, version)
 		}
 		assert.Empty(t, f.received())
@@ -77,7 +85,7 @@ func TestDetectionPages(t *testing.T) {
 			body := hostList(tt.inner)
 			synctest.Test(t, func(t *testing.T) {
 				_, c, o := start(t, reply200(body))
-				p, err := c.Detections(t.Context(), "5.0", nil)
+				p, err := c.Detections(t.Context(), DetectionQuery{Version: "5.0"})
 				require.NoError(t, err)
 				defer p.Close()
 				assert.Equal(t, time.Date(2026, 11, 20, 9, 15, 0, 0, time.UTC), p.ServerTime(), "known before the first host")
@@ -86,7 +94,7 @@ func TestDetectionPages(t *testing.T) {
 				assert.Equal(t, tt.hosts, got)
 				assert.Equal(t, int64(len(body)), p.Bytes())
 				assert.Empty(t, p.Warning())
-				_, more := p.NextPage()
+				_, more := p.Continue()
 				assert.False(t, more)
 				p.Close()
 				assert.Equal(t, []string{"detections ok"}, o.outcomes)
@@ -110,7 +118,7 @@ func TestServerTimeFallsBackToTheHeader(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				_, c, _ := start(t, reply200(fmt.Sprintf(root, tt.datetime), "Date", tt.date))
-				p, err := c.Detections(t.Context(), "5.0", nil)
+				p, err := c.Detections(t.Context(), DetectionQuery{Version: "5.0"})
 				require.NoError(t, err)
 				defer p.Close()
 				assert.Equal(t, tt.want, p.ServerTime())
@@ -122,45 +130,53 @@ func TestServerTimeFallsBackToTheHeader(t *testing.T) {
 	}
 }
 
-// Whatever an answer names as its next page, the request stays ours, and goes where it went before.
-func TestNextPages(t *testing.T) {
-	sent := url.Values{"truncation_limit": {"2"}, "status": {"New"}, "id_min": {"5"}}
+// Whatever a response names as its next page, the request stays ours, and goes where it went before.
+func TestContinuations(t *testing.T) {
+	sent := DetectionQuery{Version: "5.0", Status: []string{"New"}, Min: 5, Limit: 2, Omit: map[string]bool{"host_metadata": true}}
 	tests := []struct {
 		name    string
+		extra   map[string]string
 		warning string
 		hosts   string
-		next    url.Values
+		next    Continuation
 		err     string
 	}{
 		{name: "none"},
 		{name: "only a message", warning: "<CODE>1</CODE><TEXT>This version ends soon.</TEXT>"},
+		{name: "usual", warning: `<CODE>1980</CODE><TEXT>more</TEXT><URL><![CDATA[https://qualysapi.test/api/5.0/x/?action=list&truncation_limit=1000&id_min=9]]></URL>`, next: Continuation{ID: 9}},
 		{
-			name: "usual", warning: `<CODE>1980</CODE><TEXT>more</TEXT><URL><![CDATA[https://qualysapi.test/api/5.0/x/?action=list&truncation_limit=1000&id_min=9]]></URL>`,
-			next: url.Values{"action": {"list"}, "truncation_limit": {"2"}, "status": {"New"}, "id_min": {"9"}},
+			name: "white space around it", warning: "<CODE>1980</CODE><TEXT>more</TEXT><URL>\n  <![CDATA[ https://qualysapi.test/?id_min=9&show_tags=1 ]]>\n</URL>",
+			next: Continuation{ID: 9, Extra: map[string]string{"show_tags": "1"}},
 		},
 		{
 			name: "another host and path", warning: `<URL>https://evil.test/steal?id_min=9&amp;show_tags=1</URL>`,
-			next: url.Values{"action": {"list"}, "truncation_limit": {"2"}, "status": {"New"}, "id_min": {"9"}, "show_tags": {"1"}},
+			next: Continuation{ID: 9, Extra: map[string]string{"show_tags": "1"}},
 		},
 		{
-			name: "what is ours", warning: `<URL><![CDATA[?action=purge&output_format=CSV&echo_request=1&username=a&Password=b&token=c&id_min=9#x=1]]></URL>`,
-			next: url.Values{"action": {"list"}, "truncation_limit": {"2"}, "status": {"New"}, "id_min": {"9"}},
+			name:    "what is ours",
+			warning: `<URL><![CDATA[?action=purge&output_format=CSV&echo_request=1&username=a&Password=b&token=c&id_min=9&id_max=10&ids=9&status=Fixed#x=1]]></URL>`,
+			next:    Continuation{ID: 9},
 		},
+		{name: "what the server does not support", warning: `<URL>?id_min=9&amp;host_metadata=all</URL>`, next: Continuation{ID: 9}},
 		{
-			name: "escaped twice", warning: `<URL><![CDATA[?truncation_limit=3&amp;id_min=9]]></URL>`,
-			next: url.Values{"action": {"list"}, "truncation_limit": {"2"}, "status": {"New"}, "id_min": {"9"}},
+			name: "what it named before", extra: map[string]string{"show_tags": "1", "old": "1"}, warning: `<URL>?id_min=9&amp;show_tags=1</URL>`,
+			next: Continuation{ID: 9, Extra: map[string]string{"show_tags": "1"}},
 		},
-		{
-			name: "without id_min", warning: `<URL>https://qualysapi.test/?action=list</URL>`, hosts: hosts(6, 8),
-			next: url.Values{"action": {"list"}, "truncation_limit": {"2"}, "status": {"New"}, "id_min": {"9"}},
-		},
+		{name: "escaped twice", warning: `<URL><![CDATA[?truncation_limit=3&amp;id_min=9]]></URL>`, next: Continuation{ID: 9}},
+		{name: "without id_min", warning: `<URL>https://qualysapi.test/?action=list</URL>`, hosts: hosts(6, 8), next: Continuation{ID: 9}},
 		{
 			name: "without a number", warning: `<URL>?id_min=x</URL>`, hosts: "<HOST_LIST><HOST><!-- <ID>7</ID> --><OS><ID>7</ID></OS><ID><![CDATA[ 8 ]]></ID></HOST></HOST_LIST>",
-			next: url.Values{"action": {"list"}, "truncation_limit": {"2"}, "status": {"New"}, "id_min": {"9"}},
+			next: Continuation{ID: 9},
 		},
-		{name: "without id_min and hosts", warning: `<URL>?action=list</URL>`, err: "not the host that it begins with"},
-		{name: "without id_min, last host without ID", warning: `<URL>?action=list</URL>`, hosts: "<HOST_LIST><HOST><OS/></HOST></HOST_LIST>", err: "not the host that it begins with"},
+		{
+			name: "truncated without an address", extra: map[string]string{"show_tags": "1"}, warning: `<CODE> 1980 </CODE><TEXT>more</TEXT>`, hosts: hosts(6, 8),
+			next: Continuation{ID: 9, Extra: map[string]string{"show_tags": "1"}},
+		},
+		{name: "truncated without an address and hosts", warning: `<CODE>1980</CODE>`, err: "not known which item"},
+		{name: "without id_min and hosts", warning: `<URL>?action=list</URL>`, err: "not known which item"},
+		{name: "without id_min, last host without ID", warning: `<URL>?action=list</URL>`, hosts: "<HOST_LIST><HOST><OS/></HOST></HOST_LIST>", err: "not known which item"},
 		{name: "the same page again", warning: `<URL>?id_min=5</URL>`, err: "does not advance"},
+		{name: "behind a host that comes before the page", warning: `<CODE>1980</CODE>`, hosts: hosts(3), err: "does not advance"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -170,14 +186,16 @@ func TestNextPages(t *testing.T) {
 			}
 			synctest.Test(t, func(t *testing.T) {
 				f, c, _ := start(t, reply200(hostList(inner)))
-				p, err := c.Detections(t.Context(), "5.0", sent)
+				query := sent
+				query.Extra = tt.extra
+				p, err := c.Detections(t.Context(), query)
 				require.NoError(t, err)
 				defer p.Close()
-				_, early := p.NextPage()
+				_, early := p.Continue()
 				assert.False(t, early)
 				got, err := readAll(p)
 				assert.Equal(t, strings.Count(tt.hosts, "<HOST>"), strings.Count(got, "<HOST>"))
-				next, more := p.NextPage()
+				next, more := p.Continue()
 				if tt.err != "" {
 					assert.Contains(t, requireError(t, err).Error(), tt.err)
 					assert.False(t, more)
@@ -185,18 +203,18 @@ func TestNextPages(t *testing.T) {
 				}
 				require.NoError(t, err)
 				assert.Equal(t, tt.next, next)
-				assert.Equal(t, tt.next != nil, more)
+				assert.Equal(t, tt.next.ID != 0, more)
 				p.Close()
 
-				if !more {
-					return
-				}
-				p, err = c.Detections(t.Context(), "5.0", next)
+				query.Min, query.Extra = next.ID, next.Extra
+				p, err = c.Detections(t.Context(), query)
 				require.NoError(t, err)
 				p.Close()
 				assert.Equal(t, "qualysapi.test", f.received()[1].host)
 				assert.Equal(t, f.received()[0].path, f.received()[1].path)
-				assert.Equal(t, tt.next, f.received()[1].form)
+				assert.Equal(t, "list", f.received()[1].form.Get("action"))
+				assert.Equal(t, "2", f.received()[1].form.Get("truncation_limit"))
+				assert.Equal(t, "New", f.received()[1].form.Get("status"))
 			})
 		})
 	}
@@ -204,13 +222,13 @@ func TestNextPages(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, c, _ := start(t, reply200(hostList("<WARNING><CODE>1980</CODE><TEXT>limit\n exceeded</TEXT></WARNING>")))
-		p, err := c.Detections(t.Context(), "5.0", nil)
+		_, c, _ := start(t, reply200(hostList("<WARNING><CODE>1975</CODE><TEXT>version\n ends</TEXT></WARNING>")))
+		p, err := c.Detections(t.Context(), DetectionQuery{Version: "5.0"})
 		require.NoError(t, err)
 		defer p.Close()
 		_, err = readAll(p)
 		require.NoError(t, err)
-		assert.Equal(t, "1980 limit exceeded", p.Warning())
+		assert.Equal(t, "1975 version ends", p.Warning())
 	})
 }
 
@@ -245,7 +263,7 @@ func TestSegments(t *testing.T) {
 			inner := manyHosts(tt.hosts, tt.size)
 			synctest.Test(t, func(t *testing.T) {
 				_, c, _ := start(t, reply200(hostList(inner)))
-				p, err := c.Detections(t.Context(), "5.0", nil)
+				p, err := c.Detections(t.Context(), DetectionQuery{Version: "5.0"})
 				require.NoError(t, err)
 				defer p.Close()
 				var all strings.Builder
@@ -277,13 +295,13 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-// What a cut answer holds is used; the cut is never taken for the end.
-func TestCutAnswers(t *testing.T) {
+// What a cut response holds is used; the cut is never taken for the end.
+func TestCutResponses(t *testing.T) {
 	body := hostList(hosts(1, 2))
 	whole, rest := "<HOST><ID>1</ID><DETECTION_LIST>", "</DETECTION_LIST></HOST>"
 	for _, tt := range []struct {
 		name string
-		at   string // the answer is cut before it
+		at   string // the response is cut before it
 		ends string
 		more bool
 	}{
@@ -301,7 +319,7 @@ func TestCutAnswers(t *testing.T) {
 			} {
 				synctest.Test(t, func(t *testing.T) {
 					_, c, o := start(t, handler)
-					p, err := c.Detections(t.Context(), "5.0", nil)
+					p, err := c.Detections(t.Context(), DetectionQuery{Version: "5.0"})
 					require.NoError(t, err, name)
 					var s Segment
 					err = p.Next(&s)
@@ -324,9 +342,9 @@ func FuzzDetectionPage(f *testing.F) {
 	f.Add([]byte(hostList("<HOST><ID>1<DETECTION_LIST><DETECTION/><X></HOST>")))
 	f.Add([]byte(simpleReturn(2001, "expired")))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p := &DetectionPage{answer: answerOf(t, Detections, data)}
+		p := &DetectionPage{response: responseOf(t, Detections, data)}
 		var err error
-		if p.list, err = openList(p.answer, detectionList); err != nil {
+		if p.list, err = openList(p.response, detectionList); err != nil {
 			require.Equal(t, Detections, requireError(t, err).API)
 			return
 		}
@@ -352,7 +370,7 @@ func FuzzDetectionPage(f *testing.F) {
 				require.Contains(t, []int{0, 1}, begun)
 			}
 			if err != nil {
-				_, more := p.NextPage()
+				_, more := p.Continue()
 				require.False(t, more && err != io.EOF)
 				return
 			}
@@ -360,7 +378,7 @@ func FuzzDetectionPage(f *testing.F) {
 	})
 }
 
-// BenchmarkDetectionPage measures the way from an answer's bytes to the start of each detection, without its content.
+// BenchmarkDetectionPage measures the way from a response's bytes to the start of each detection, without its content.
 func BenchmarkDetectionPage(b *testing.B) {
 	body := []byte(hostList(manyHosts(100, 200_000)))
 	b.SetBytes(int64(len(body)))
@@ -368,9 +386,9 @@ func BenchmarkDetectionPage(b *testing.B) {
 	var s Segment
 	var h Hosts
 	for b.Loop() {
-		p := &DetectionPage{answer: answerOf(b, Detections, body)}
+		p := &DetectionPage{response: responseOf(b, Detections, body)}
 		var err error
-		if p.list, err = openList(p.answer, detectionList); err != nil {
+		if p.list, err = openList(p.response, detectionList); err != nil {
 			b.Fatal(err)
 		}
 		for {

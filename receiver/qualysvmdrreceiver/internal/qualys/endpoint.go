@@ -62,8 +62,8 @@ type request struct {
 	bearer  bool       // needs a token
 	token   string
 	renewed bool // the token is the second one
-	// open reads as much of an answer as shows that it is what was asked for.
-	open func(*answer) error
+	// open reads as much of a response as shows that it is what was asked for.
+	open func(*response) error
 }
 
 // build makes the HTTP request. Its body can be sent again, which authenticators rely on.

@@ -6,6 +6,7 @@ package qualys
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -15,7 +16,7 @@ type Class uint8
 
 // The classes of errors.
 const (
-	// Generic errors can pass: network, maintenance, limits, answers that are cut or cannot be read.
+	// Generic errors can pass: network, maintenance, limits, responses that are cut or cannot be read.
 	Generic Class = iota
 	// Config errors stay until somebody changes something: nothing is to be sent again before.
 	Config
@@ -38,23 +39,23 @@ func (c Class) String() string {
 // Error is what went wrong with a request.
 type Error struct {
 	API    API
-	Status int    // of HTTP; 0 if there was no answer
-	Code   int    // of Qualys; 0 if the answer names none
-	Text   string // what the answer says: one line of at most 500 bytes
+	Status int    // of HTTP; 0 if there was no response
+	Code   int    // of Qualys; 0 if the response names none
+	Text   string // what the response says: one line of at most 500 bytes
 	Class  Class
 	// Login tells that the account is meant, not the request: of class Config it stops every API of the endpoint.
 	Login bool
-	// Parameter is the parameter of the request that an answer of 1901-1908 or 1922 names, if it names one that was sent.
+	// Parameter is the parameter of the request that a response of 1901-1908 or 1922 names, if it names one that was sent.
 	Parameter string
-	// Err is the cause, if there is one besides the answer: of the network, or in reading.
+	// Err is the cause, if there is one besides the response: of the network, or in reading.
 	Err error
 
-	said  string // all that the answer says, to look for names in
+	said  string // all that the response says, to look for names in
 	limit limit
-	wait  time.Duration // how long the answer asks to wait; 0 if it names no time
+	wait  time.Duration // how long the response asks to wait; 0 if it names no time
 }
 
-// limit is a limit that an answer says was exceeded.
+// limit is a limit that a response says was exceeded.
 type limit uint8
 
 const (
@@ -87,9 +88,40 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Names tells whether the answer names a parameter, as a whole word, in its text or its list of items.
+// Names reports whether the response names a parameter, as a whole word, in its text or its list of items.
 func (e *Error) Names(param string) bool {
 	return wordIndex(e.said, param) >= 0
+}
+
+// Unsupported returns the first of the names that the response names as a parameter that it does not take (1901-1908, 1922),
+// "": none of them. The request may work without it.
+func (e *Error) Unsupported(names ...string) string {
+	if !badParameter(e.Code) {
+		return ""
+	}
+	for _, name := range names {
+		if e.Names(name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// PageTooLarge reports whether it was the time that a response took, ours or a gateway's between here and Qualys: a smaller
+// page may be in time.
+func (e *Error) PageTooLarge() bool {
+	var timeout *TimeoutError
+	if errors.As(e.Err, &timeout) {
+		return true
+	}
+	if e.Code != 0 || e.limit != noLimit {
+		return false
+	}
+	switch e.Status {
+	case http.StatusRequestTimeout, http.StatusBadGateway, http.StatusGatewayTimeout, 524: // 524: of a content delivery network
+		return true
+	}
+	return false
 }
 
 // wordIndex returns where word stands in text, not as a part of a longer name, or -1.

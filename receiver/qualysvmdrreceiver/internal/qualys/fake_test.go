@@ -66,8 +66,8 @@ func newFake(t *testing.T, handler http.HandlerFunc) (*fake, *http.Client) {
 	return f, &http.Client{Transport: transport}
 }
 
-// answers makes a handler that gives the answers one after the other; the last one stays.
-func answers(handlers ...http.HandlerFunc) http.HandlerFunc {
+// responses makes a handler that gives the responses one after the other; the last one stays.
+func responses(handlers ...http.HandlerFunc) http.HandlerFunc {
 	var mu sync.Mutex
 	next := 0
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +79,7 @@ func answers(handlers ...http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// reply200 and respond make a handler that gives one answer. headers are pairs of name and value.
+// reply200 and respond make a handler that gives one response. headers are pairs of name and value.
 func reply200(body string, headers ...string) http.HandlerFunc { return respond(200, body, headers...) }
 
 func respond(status int, body string, headers ...string) http.HandlerFunc {
@@ -165,7 +165,7 @@ type observed struct {
 	limits   []int64
 }
 
-func (o *observed) Answered(api API, outcome string, _ time.Duration) {
+func (o *observed) Responded(api API, outcome string, _ time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.outcomes = append(o.outcomes, fmt.Sprintf("%s %s", api, outcome))
@@ -227,7 +227,7 @@ func withAuthenticator(s *Settings) {
 
 // detections asks for one page of detections and closes it.
 func detections(ctx context.Context, c *Client) error {
-	p, err := c.Detections(ctx, "5.0", url.Values{"truncation_limit": {"1000"}})
+	p, err := c.Detections(ctx, DetectionQuery{Version: "5.0", Limit: 1000})
 	if err != nil {
 		return err
 	}
@@ -252,7 +252,7 @@ func readAll(p *DetectionPage) (string, error) {
 	}
 }
 
-// hostList makes the answer of the detection API.
+// hostList makes the response of the detection API.
 func hostList(inner string) string {
 	return `<?xml version="1.0" encoding="UTF-8" ?>
 <!DOCTYPE HOST_LIST_VM_DETECTION_OUTPUT SYSTEM "https://qualysapi.test/list.dtd">
@@ -274,7 +274,7 @@ func hosts(ids ...int) string {
 	return b.String()
 }
 
-// simpleReturn makes the answer that Qualys gives instead of what was asked for.
+// simpleReturn makes the response that Qualys gives instead of what was asked for.
 func simpleReturn(code int, text string, items ...string) string {
 	var list strings.Builder
 	for i := 0; i+1 < len(items); i += 2 {
@@ -292,16 +292,16 @@ func requireError(t *testing.T, err error) *Error {
 	return e
 }
 
-// answerOf makes an answer of bytes, without a request.
-func answerOf(tb testing.TB, api API, body []byte) *answer {
+// responseOf makes a response of bytes, without a request.
+func responseOf(tb testing.TB, api API, body []byte) *response {
 	tb.Helper()
 	ctx, cancel := context.WithCancelCause(tb.Context())
 	c := New(Settings{})
-	a := &answer{
+	a := &response{
 		status: 200, client: c, endpoint: c.endpoint(api.Endpoint()), request: request{api: api},
-		ctx: ctx, cancel: cancel, patience: newPatience(0, 0, cancel), keepHead: true, release: func() {},
+		ctx: ctx, cancel: cancel, stall: newStallTimer(0, 0, cancel), keepHead: true, release: func() {},
 	}
-	a.wire = &wire{answer: a, body: io.NopCloser(bytes.NewReader(body))}
+	a.wire = &wire{response: a, body: io.NopCloser(bytes.NewReader(body))}
 	a.body = a.wire
 	tb.Cleanup(a.Close)
 	return a

@@ -39,7 +39,7 @@ type Hosts struct {
 // Reset makes h walk the hosts of s, and, while the last host of a segment goes on in the next one, of those that more
 // returns. more may fill the segment that it returned before again. It may be nil if s.More is false.
 //
-// If the answer breaks inside a host, more returns the page's error, and with it the segment that holds what could still be
+// If the response breaks inside a host, more returns the page's error, and with it the segment that holds what could still be
 // read, or none: func() (*Segment, error) { return s, page.Next(s) } does. Next returns all that is whole, then the error.
 func (h *Hosts) Reset(s *Segment, more func() (*Segment, error)) {
 	h.chain.reset(s, more)
@@ -88,14 +88,14 @@ func (h *Hosts) Next() (HostEvent, error) {
 // the caller consumes it through its EndElement and no further, at BeginHost and DetectionList it only looks at the attributes.
 func (h *Hosts) XML() *xmlstream.Reader { return h.xml }
 
-// Locate returns the error of Next or of XML with its offset, if it has one, counted in the whole answer instead of in the
+// Locate returns the error of Next or of XML with its offset, if it has one, counted in the whole response instead of in the
 // segments.
 func (h *Hosts) Locate(err error) error {
 	var syntax *xmlstream.SyntaxError
 	if !errors.As(err, &syntax) {
 		return err
 	}
-	return &xmlstream.SyntaxError{Offset: h.chain.inAnswer(syntax.Offset), Msg: syntax.Msg}
+	return &xmlstream.SyntaxError{Offset: h.chain.inResponse(syntax.Offset), Msg: syntax.Msg}
 }
 
 // chain reads segments in a row as one stream: what stands behind the first one, which is read in its place.
@@ -117,7 +117,7 @@ func (c *chain) reset(s *Segment, more func() (*Segment, error)) {
 func (c *chain) add(s *Segment) {
 	c.segment, c.pos = s, 0
 	for _, m := range s.marks {
-		c.marks = append(c.marks, mark{data: c.before + m.data, answer: m.answer})
+		c.marks = append(c.marks, mark{data: c.before + m.data, response: m.response})
 	}
 }
 
@@ -148,11 +148,11 @@ func (c *chain) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// inAnswer returns which byte of the answer a byte of the stream was.
-func (c *chain) inAnswer(offset int64) int64 {
+// inResponse returns which byte of the response a byte of the stream was.
+func (c *chain) inResponse(offset int64) int64 {
 	for i := len(c.marks) - 1; i >= 0; i-- {
 		if m := c.marks[i]; m.data <= offset {
-			return m.answer + offset - m.data
+			return m.response + offset - m.data
 		}
 	}
 	return offset

@@ -118,7 +118,7 @@ func TestHostsInParts(t *testing.T) {
 }
 
 // The detections before a break are delivered; the break is told as what it is.
-func TestHostsOfABrokenAnswer(t *testing.T) {
+func TestHostsOfABrokenResponse(t *testing.T) {
 	broken, _, _ := strings.Cut(twoHosts, "<NEW>")
 	cause := errors.New("cable pulled")
 	for _, tt := range []struct {
@@ -144,8 +144,8 @@ func TestHostsOfABrokenAnswer(t *testing.T) {
 	}
 }
 
-// The byte that is at fault is found in the answer, however it was cut into segments.
-func TestFaultsAreLocatedInTheAnswer(t *testing.T) {
+// The byte that is at fault is found in the response, however it was cut into segments.
+func TestFaultsAreLocatedInTheResponse(t *testing.T) {
 	good := manyHosts(1, 1_500_000)
 	good = strings.TrimSuffix(strings.TrimPrefix(good, "<HOST_LIST>"), "</HOST_LIST>")
 	last := "<HOST><ID>7</ID><DETECTION_LIST><DETECTION><QID></NEW></DETECTION></DETECTION_LIST></HOST>"
@@ -158,9 +158,9 @@ func TestFaultsAreLocatedInTheAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			body := hostList(inner + "</HOST_LIST>")
 			fault := strings.Index(body, "</NEW>")
-			p := &DetectionPage{answer: answerOf(t, Detections, []byte(body))}
+			p := &DetectionPage{response: responseOf(t, Detections, []byte(body))}
 			var err error
-			p.list, err = openList(p.answer, detectionList)
+			p.list, err = openList(p.response, detectionList)
 			require.NoError(t, err)
 			var s Segment
 			var h Hosts

@@ -24,7 +24,7 @@ func inflate(body io.Reader, encoding string) (io.Reader, error) {
 	}
 }
 
-// gunzip inflates. It reads nothing before it is asked to, and takes a body without a byte for empty: answers without content
+// gunzip inflates. It reads nothing before it is asked to, and takes a body without a byte for empty: responses without content
 // name an encoding, too.
 type gunzip struct {
 	src io.Reader

@@ -7,7 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -21,105 +21,134 @@ var (
 	idList    = shape{root: "KNOWLEDGE_BASE_VULN_LIST_OUTPUT", holder: "ID_SET", items: []string{"ID", "ID_RANGE"}}
 )
 
-// ErrNoIDs is what KnowledgeBase returns if it is called without ids: Qualys would answer with everything it has.
+// ErrNoIDs is what Entries returns if it is called without QIDs: Qualys would respond with everything it has.
 var ErrNoIDs = errors.New("no ids to ask the KnowledgeBase for")
 
-// KnowledgeBase asks for the entries of the QIDs that ids in params names, in an API version as "4.0". action and details are
-// set here. Without ids it sends nothing and returns ErrNoIDs. The page must be closed.
-func (c *Client) KnowledgeBase(ctx context.Context, version string, params url.Values) (*EntryPage, error) {
-	if strings.Trim(params.Get("ids"), ", ") == "" {
+// EntryQuery selects KnowledgeBase entries.
+type EntryQuery struct {
+	// Version is that of the API, as "4.0".
+	Version string
+	// QIDs are those of the entries, at least one.
+	QIDs []uint32
+	// Min is the smallest QID asked for: the ID of a Continuation. 0: none.
+	Min uint32
+	// Parameters are those of Qualys' documentation; one whose value is "" is left out. Extra is that of a Continuation.
+	Parameters, Extra map[string]string
+}
+
+func (q EntryQuery) form() url.Values {
+	f := newForm(q.Parameters, q.Extra)
+	f.text("details", "All")
+	ids := make([]string, len(q.QIDs))
+	for i, qid := range q.QIDs {
+		ids[i] = strconv.FormatUint(uint64(qid), 10)
+	}
+	f.text("ids", strings.Join(ids, ","))
+	f.id("id_min", uint64(q.Min))
+	return f.values
+}
+
+// Entries asks for KnowledgeBase entries. Without QIDs it sends nothing and returns ErrNoIDs. The page must be closed.
+func (c *Client) Entries(ctx context.Context, q EntryQuery) (*EntryPage, error) {
+	if len(q.QIDs) == 0 {
 		return nil, ErrNoIDs
 	}
-	l, err := c.knowledgeBase(ctx, version, with(params, "action", "list", "details", "All"), entryList)
+	form := q.form()
+	l, err := c.list(ctx, KnowledgeBase, q.Version, "/fo/knowledge_base/vuln/", form, entryList)
 	if err != nil {
 		return nil, err
 	}
-	return &EntryPage{list: l}, nil
+	return &EntryPage{items{list: l, paging: paging{sent: form, extra: q.Extra, min: uint64(q.Min)}}}, nil
 }
 
-// KnowledgeBaseIDs asks which QIDs there are, of those that params select, and calls visit for each range of them, first and
-// last included, while they arrive. An error of visit ends it and is returned as it is.
-func (c *Client) KnowledgeBaseIDs(ctx context.Context, version string, params url.Values, visit func(first, last uint32) error) (serverTime time.Time, err error) {
-	l, err := c.knowledgeBase(ctx, version, with(params, "action", "list", "details", "None"), idList)
-	if err != nil {
-		return time.Time{}, err
-	}
-	defer l.answer.Close()
-	for {
-		if err := l.next(); err == io.EOF {
-			l.answer.end(OutcomeOK)
-			return l.time(), nil
-		} else if err != nil {
-			return l.time(), l.answer.fail(err)
-		}
-		text, err := elementText(l.xml)
-		if err != nil {
-			return l.time(), l.answer.fail(err)
-		}
-		first, last, err := parseRange(text)
-		if err != nil {
-			return l.time(), l.answer.fail(err)
-		}
-		if err := visit(first, last); err != nil {
-			return l.time(), err
-		}
-	}
-}
-
-func (c *Client) knowledgeBase(ctx context.Context, version string, params url.Values, s shape) (l *list, err error) {
-	path, err := versioned(KnowledgeBase, version, "/fo/knowledge_base/vuln/")
-	if err != nil {
-		return nil, err
-	}
-	_, err = c.exchange(ctx, request{
-		api:   KnowledgeBase,
-		path:  path,
-		form:  params,
-		basic: true,
-		open: func(a *answer) (err error) {
-			l, err = openList(a, s)
-			return err
-		},
-	})
-	return l, err
-}
-
-// parseRange reads "7" or "7-9".
-func parseRange(text string) (first, last uint32, err error) {
-	from, to, isRange := strings.Cut(strings.TrimSpace(text), "-")
-	if !isRange {
-		to = from
-	}
-	a, errA := strconv.ParseUint(strings.TrimSpace(from), 10, 32)
-	b, errB := strconv.ParseUint(strings.TrimSpace(to), 10, 32)
-	if errA != nil || errB != nil || b < a {
-		return 0, 0, fmt.Errorf("%.40q is neither a QID nor a range of them", text)
-	}
-	return uint32(a), uint32(b), nil
-}
-
-// EntryPage is one answer of the KnowledgeBase while it arrives.
-type EntryPage struct{ list *list }
+// EntryPage is one response of the KnowledgeBase while it arrives.
+type EntryPage struct{ items items }
 
 // Next returns a reader that stands at the StartElement of the next VULN, for the caller to consume through its EndElement and
-// no further; what is left of it is skipped. It returns io.EOF after the clean end of the answer, else an *Error.
-func (p *EntryPage) Next() (*xmlstream.Reader, error) {
-	switch err := p.list.next(); err {
-	case nil:
-		return p.list.xml, nil
-	case io.EOF:
-		p.list.answer.end(OutcomeOK)
-		return nil, io.EOF
-	default:
-		return nil, p.list.answer.fail(err)
-	}
+// no further; what is left of it is skipped. It returns io.EOF after the clean end of the response, else an *Error.
+func (p *EntryPage) Next() (*xmlstream.Reader, error) { return p.items.read() }
+
+// Note tells the page the QID of the entry that was read last, which only the caller knows. Where Qualys says that the list
+// goes on, but not where, it goes on behind this one.
+func (p *EntryPage) Note(qid uint64) { p.items.note(qid) }
+
+// Continue returns where the response goes on, to be asked for with the same QIDs, false: it is complete. It knows only after
+// Next has returned io.EOF.
+func (p *EntryPage) Continue() (Continuation, bool) { return p.items.rest() }
+
+// ServerTime is the server's clock when it began to respond: RESPONSE/DATETIME, else the header Date, else zero.
+func (p *EntryPage) ServerTime() time.Time { return p.items.list.time() }
+
+// Warning is what the response warns of, for people. It knows only after Next has returned io.EOF.
+func (p *EntryPage) Warning() string { return p.items.list.warning.message() }
+
+// Bytes returns how much of the response was read, inflated.
+func (p *EntryPage) Bytes() int64 { return p.items.list.response.inflated }
+
+// Close releases the connection, and the API's slot for the next request.
+func (p *EntryPage) Close() { p.items.list.response.Close() }
+
+// EntryIDQuery selects QIDs.
+type EntryIDQuery struct {
+	// Version is that of the API, as "4.0".
+	Version string
+	// ModifiedAfter selects entries that Qualys has modified since. Zero: all.
+	ModifiedAfter time.Time
+	// Min is the smallest QID asked for: the ID of a Continuation. 0: none.
+	Min uint32
+	// Parameters are those of Qualys' documentation; one whose value is "" is left out. Extra is that of a Continuation.
+	Parameters, Extra map[string]string
 }
 
-// ServerTime is the server's clock when it began to answer: RESPONSE/DATETIME, else the header Date, else zero.
-func (p *EntryPage) ServerTime() time.Time { return p.list.time() }
+// ModifiedAfter is the parameter that EntryIDQuery.ModifiedAfter is sent as: where the server does not support it, all are
+// to be asked for.
+const ModifiedAfter = "last_modified_after"
 
-// Bytes returns how much of the answer was read, inflated.
-func (p *EntryPage) Bytes() int64 { return p.list.answer.inflated }
+func (q EntryIDQuery) form() url.Values {
+	f := newForm(q.Parameters, q.Extra)
+	f.text("details", "None")
+	if !q.ModifiedAfter.IsZero() {
+		f.since(ModifiedAfter, q.ModifiedAfter)
+	}
+	f.id("id_min", uint64(q.Min))
+	return f.values
+}
 
-// Close releases the connection, and the API for the next request.
-func (p *EntryPage) Close() { p.list.answer.Close() }
+// EntryIDs is what a list of QIDs says besides them.
+type EntryIDs struct {
+	// ServerTime is the server's clock when it began to respond, zero if it does not say.
+	ServerTime time.Time
+	// Continuation is where the list goes on if there is More.
+	Continuation
+	More bool
+}
+
+// EntryIDs asks which QIDs there are, in one response, and calls visit for each range of them, first and last included, while
+// they arrive. An error of visit ends it and is returned as it is.
+func (c *Client) EntryIDs(ctx context.Context, q EntryIDQuery, visit func(first, last uint32) error) (EntryIDs, error) {
+	form := q.form()
+	l, err := c.list(ctx, KnowledgeBase, q.Version, "/fo/knowledge_base/vuln/", form, idList)
+	if err != nil {
+		return EntryIDs{}, err
+	}
+	last := uint64(0)
+	err = l.ranges(func(r IDRange) error {
+		if r.Last > math.MaxUint32 {
+			return l.response.fail(fmt.Errorf("%s is neither a QID nor a range of QIDs", r))
+		}
+		last = r.Last
+		return visit(uint32(r.First), uint32(r.Last))
+	})
+	ids := EntryIDs{ServerTime: l.time()}
+	if err != nil {
+		return ids, err
+	}
+	next, err := paging{sent: form, extra: q.Extra, min: uint64(q.Min)}.next(l.warning, last)
+	if err != nil {
+		return ids, asError(KnowledgeBase, l.response.status, err)
+	}
+	if next != nil {
+		ids.Continuation, ids.More = *next, true
+	}
+	return ids, nil
+}

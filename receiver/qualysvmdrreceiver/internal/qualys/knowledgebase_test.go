@@ -34,7 +34,7 @@ func TestEntries(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f, c, o := start(t, reply200(knowledge(entries)))
-				p, err := c.KnowledgeBase(t.Context(), "4.0", url.Values{"ids": {"1,2,3"}})
+				p, err := c.Entries(t.Context(), EntryQuery{Version: "4.0", QIDs: []uint32{1, 2, 3}})
 				require.NoError(t, err)
 				defer p.Close()
 				assert.Equal(t, time.Date(2026, 11, 20, 9, 15, 0, 0, time.UTC), p.ServerTime())
@@ -65,7 +65,7 @@ func TestEntries(t *testing.T) {
 func TestNoEntries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, c, _ := start(t, reply200(knowledge("")))
-		p, err := c.KnowledgeBase(t.Context(), "4.0", url.Values{"ids": {"1"}})
+		p, err := c.Entries(t.Context(), EntryQuery{Version: "4.0", QIDs: []uint32{1}})
 		require.NoError(t, err)
 		defer p.Close()
 		_, err = p.Next()
@@ -76,7 +76,7 @@ func TestNoEntries(t *testing.T) {
 func TestCutEntries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, c, o := start(t, reply200("<KNOWLEDGE_BASE_VULN_LIST_OUTPUT><RESPONSE><VULN_LIST><VULN><QID>1</QID></VULN>"))
-		p, err := c.KnowledgeBase(t.Context(), "4.0", url.Values{"ids": {"1"}})
+		p, err := c.Entries(t.Context(), EntryQuery{Version: "4.0", QIDs: []uint32{1}})
 		require.NoError(t, err)
 		_, err = p.Next()
 		require.NoError(t, err)
@@ -92,10 +92,8 @@ func TestCutEntries(t *testing.T) {
 func TestEntriesNeedIDs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c, _ := start(t, reply200(knowledge("")))
-		for _, params := range []url.Values{nil, {"ids": {""}}, {"ids": {" , "}}} {
-			_, err := c.KnowledgeBase(t.Context(), "4.0", params)
-			require.ErrorIs(t, err, ErrNoIDs)
-		}
+		_, err := c.Entries(t.Context(), EntryQuery{Version: "4.0", Min: 7, Parameters: map[string]string{"ids": "1"}})
+		require.ErrorIs(t, err, ErrNoIDs)
 		assert.Empty(t, f.received())
 	})
 }
@@ -111,7 +109,7 @@ func TestEntryIDs(t *testing.T) {
 		{name: "none"},
 		{name: "empty", inner: "<ID_SET/>"},
 		{name: "numbers and ranges", inner: "<ID_SET><ID>7</ID><NEW>1</NEW><ID_RANGE> 9-11\n</ID_RANGE><ID><![CDATA[4294967295]]></ID></ID_SET>", visited: "7-7 9-11 4294967295-4294967295 "},
-		{name: "not a number", inner: "<ID_SET><ID>7</ID><ID>x</ID></ID_SET>", visited: "7-7 ", err: `"x" is neither a QID nor a range`},
+		{name: "not a number", inner: "<ID_SET><ID>7</ID><ID>x</ID></ID_SET>", visited: "7-7 ", err: `"x" is neither an ID nor a range`},
 		{name: "the wrong way round", inner: "<ID_SET><ID_RANGE>9-7</ID_RANGE></ID_SET>", err: "neither"},
 		{name: "too large", inner: "<ID_SET><ID>4294967296</ID></ID_SET>", err: "neither"},
 		{name: "refused by the caller", inner: "<ID_SET><ID>7</ID><ID>13</ID><ID>14</ID></ID_SET>", visited: "7-7 ", err: "enough"},
@@ -124,14 +122,14 @@ func TestEntryIDs(t *testing.T) {
 				visited := ""
 				for range 2 { // the API is free again afterwards, whatever happened
 					visited = ""
-					at, err := c.KnowledgeBaseIDs(t.Context(), "4.0", url.Values{"last_modified_after": {"2026-11-19"}}, func(first, last uint32) error {
+					ids, err := c.EntryIDs(t.Context(), EntryIDQuery{Version: "4.0", ModifiedAfter: time.Date(2026, 11, 19, 0, 0, 0, 0, time.UTC)}, func(first, last uint32) error {
 						if first == 13 {
 							return stop
 						}
 						visited += fmt.Sprintf("%d-%d ", first, last)
 						return nil
 					})
-					assert.Equal(t, time.Date(2026, 11, 20, 9, 15, 0, 0, time.UTC), at)
+					assert.Equal(t, time.Date(2026, 11, 20, 9, 15, 0, 0, time.UTC), ids.ServerTime)
 					if tt.err == "" {
 						require.NoError(t, err)
 					} else {
@@ -139,7 +137,64 @@ func TestEntryIDs(t *testing.T) {
 					}
 				}
 				assert.Equal(t, tt.visited, visited)
-				assert.Equal(t, url.Values{"action": {"list"}, "details": {"None"}, "last_modified_after": {"2026-11-19"}}, f.received()[0].form)
+				assert.Equal(t, url.Values{"action": {"list"}, "details": {"None"}, "last_modified_after": {"2026-11-19T00:00:00Z"}}, f.received()[0].form)
+			})
+		})
+	}
+}
+
+// A truncated response was taken for the whole: the entries behind were reported as missing.
+func TestTruncatedEntries(t *testing.T) {
+	one := "<VULN_LIST><VULN><QID>1001</QID></VULN></VULN_LIST>"
+	ids := "<ID_SET><ID_RANGE>990-1001</ID_RANGE></ID_SET>"
+	for _, tt := range []struct {
+		name    string
+		warning string
+		more    bool
+		extra   map[string]string
+		err     string
+	}{
+		{name: "complete"},
+		{name: "a message", warning: "<CODE>1981</CODE><TEXT>This version ends.</TEXT>"},
+		{name: "with an address", warning: "<CODE>1980</CODE><URL> https://x.test/?action=list&amp;ids=7&amp;details=None&amp;id_min=1002&amp;show_pci_reasons=1 </URL>", more: true, extra: map[string]string{"show_pci_reasons": "1"}},
+		{name: "without an address", warning: "<CODE>1980</CODE><TEXT>more</TEXT>", more: true},
+		{name: "the same page again", warning: "<CODE>1980</CODE><URL>?id_min=7</URL>", err: "does not advance"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				warning := ""
+				if tt.warning != "" {
+					warning = "<WARNING>" + tt.warning + "</WARNING>"
+				}
+				f, c, _ := start(t, responses(reply200(knowledge(one+warning)), reply200(knowledge(ids+warning))))
+				p, err := c.Entries(t.Context(), EntryQuery{Version: "4.0", QIDs: []uint32{1001, 1002, 1003}, Min: 7})
+				require.NoError(t, err)
+				defer p.Close()
+				_, err = p.Next()
+				require.NoError(t, err)
+				p.Note(1001)
+				_, end := p.Next()
+				next, more := p.Continue()
+				p.Close()
+
+				listed, err := c.EntryIDs(t.Context(), EntryIDQuery{Version: "4.0", Min: 7}, func(uint32, uint32) error { return nil })
+				assert.Equal(t, "7", f.received()[1].form.Get("id_min"))
+				if tt.err != "" {
+					require.ErrorContains(t, requireError(t, end), tt.err)
+					require.ErrorContains(t, requireError(t, err), tt.err)
+					assert.False(t, more || listed.More)
+					return
+				}
+				require.Equal(t, io.EOF, end)
+				require.NoError(t, err)
+				want := Continuation{}
+				if tt.more {
+					want = Continuation{ID: 1002, Extra: tt.extra}
+				}
+				assert.Equal(t, tt.more, more)
+				assert.Equal(t, want, next)
+				assert.Equal(t, tt.more, listed.More)
+				assert.Equal(t, want, listed.Continuation)
 			})
 		})
 	}
@@ -148,7 +203,7 @@ func TestEntryIDs(t *testing.T) {
 func TestEntryIDsAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, c, _ := start(t, respond(403, simpleReturn(2010, "no permission")))
-		_, err := c.KnowledgeBaseIDs(t.Context(), "4.0", nil, nil)
+		_, err := c.EntryIDs(t.Context(), EntryIDQuery{Version: "4.0"}, nil)
 		e := requireError(t, err)
 		assert.Equal(t, Config, e.Class)
 		assert.False(t, e.Login, "detections go on")

@@ -18,7 +18,7 @@ const (
 	defaultWindow = time.Hour          // of Qualys's rate limits
 )
 
-// limits is what the headers of an answer tell about the rate limit of an API.
+// limits is what the headers of a response tell about the rate limit of an API.
 type limits struct {
 	limit     int64 // calls in a window; -1: unknown
 	remaining int64 // calls left; -1: unknown
@@ -49,7 +49,7 @@ func rateHeader(h http.Header, name string) string {
 	return h.Get("X-Rate-Limit-" + name)
 }
 
-// waitNamed is the wait that an answer of 1965 asks for: its header, else its body, else a minute.
+// waitNamed is the wait that a response of 1965 asks for: its header, else its body, else a minute.
 func waitNamed(h http.Header, body time.Duration) time.Duration {
 	if d := seconds(rateHeader(h, "ToWait-Sec")); d > 0 {
 		return d
@@ -60,7 +60,7 @@ func waitNamed(h http.Header, body time.Duration) time.Duration {
 	return defaultWait
 }
 
-// retryAfter is the wait that an answer of 429 asks for: Retry-After in seconds or as a date, else the header of the rate
+// retryAfter is the wait that a response of 429 asks for: Retry-After in seconds or as a date, else the header of the rate
 // limit, else a minute.
 func retryAfter(h http.Header) time.Duration {
 	text := h.Get("Retry-After")
@@ -75,7 +75,7 @@ func retryAfter(h http.Header) time.Duration {
 	return waitNamed(h, 0)
 }
 
-// clock is the server's time as its answer tells, else ours.
+// clock is the server's time as its response tells, else ours.
 func clock(h http.Header) time.Time {
 	if t, err := http.ParseTime(h.Get("Date")); err == nil {
 		return t

@@ -4,10 +4,12 @@
 package qualys
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +17,7 @@ import (
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/xmlstream"
 )
 
-// shape is how the answers of an API are built:
+// shape is how the responses of an API are built:
 //
 //	<root><RESPONSE><DATETIME/><holder><item/>…</holder><WARNING/></RESPONSE></root>
 //
@@ -26,12 +28,12 @@ type shape struct {
 	items  []string
 }
 
-// list walks an answer that is a list.
+// list walks a response that is a list.
 type list struct {
 	shape      shape
-	answer     *answer
+	response   *response
 	xml        *xmlstream.Reader
-	response   bool // RESPONSE was met
+	begun      bool // RESPONSE was met
 	standing   bool // at the start of an item that was not handed out yet
 	item       int  // depth of the item handed out
 	serverTime time.Time
@@ -45,12 +47,30 @@ type warning struct{ code, text, url string }
 // message is the warning for people, "": there is none.
 func (w warning) message() string { return cut(oneLine(w.code+" "+w.text), maxText) }
 
-var errNoResponse = errors.New("answer has no RESPONSE")
+var errNoResponse = errors.New("response has no RESPONSE")
 
-// openList reads an answer through its time. One that is not the list expected is an *Error; one that is, but cannot be read
+// list asks an API of the server for a list.
+func (c *Client) list(ctx context.Context, api API, version, path string, form url.Values, s shape) (l *list, err error) {
+	if path, err = versioned(api, version, path); err != nil {
+		return nil, err
+	}
+	_, err = c.exchange(ctx, request{
+		api:   api,
+		path:  path,
+		form:  form,
+		basic: true,
+		open: func(a *response) (err error) {
+			l, err = openList(a, s)
+			return err
+		},
+	})
+	return l, err
+}
+
+// openList reads a response through its time. One that is not the list expected is an *Error; one that is, but cannot be read
 // any further, is left for next to tell.
-func openList(a *answer, s shape) (*list, error) {
-	l := &list{shape: s, answer: a, xml: xmlstream.NewReader(a)}
+func openList(a *response, s shape) (*list, error) {
+	l := &list{shape: s, response: a, xml: xmlstream.NewReader(a)}
 	for {
 		kind, err := l.xml.Next()
 		if err != nil {
@@ -98,7 +118,7 @@ func (l *list) skipRest() error {
 			return err
 		}
 	}
-	l.answer.patience.progress()
+	l.response.stall.progress()
 	return nil
 }
 
@@ -106,7 +126,7 @@ func (l *list) skipRest() error {
 func (l *list) walk(untilTime bool) (item bool, err error) {
 	for {
 		kind, err := l.xml.Next()
-		if err == io.EOF && !l.response {
+		if err == io.EOF && !l.begun {
 			return false, errNoResponse
 		}
 		if err != nil {
@@ -118,7 +138,7 @@ func (l *list) walk(untilTime bool) (item bool, err error) {
 		name, depth := string(l.xml.Name()), l.xml.Depth()
 		switch {
 		case depth == 2 && name == "RESPONSE":
-			l.response = true
+			l.begun = true
 		case depth == 3 && name == l.shape.holder:
 		case depth >= 3 && slices.Contains(l.shape.items, name):
 			return true, nil
@@ -179,7 +199,7 @@ func (l *list) time() time.Time {
 	if !l.serverTime.IsZero() {
 		return l.serverTime
 	}
-	return headerTime(l.answer.header)
+	return headerTime(l.response.header)
 }
 
 func headerTime(h http.Header) time.Time {

@@ -10,7 +10,7 @@ import (
 )
 
 // login is the gate that all requests to an endpoint pass. Repeated bad logins lock a Qualys account: requests are sent one at
-// a time until an answer has shown that the login is good, and none at all after it was refused.
+// a time until a response has shown that the login is good, and none at all after it was refused.
 type login struct {
 	turn chan struct{} // holds the one request that finds out
 
@@ -41,7 +41,7 @@ func (l *login) enter(ctx context.Context) (alone bool, err error) {
 	return true, nil
 }
 
-// outcome tells whether it is known how the login turns out, and the refusal if it is one.
+// outcome reports whether it is known how the login turns out, and the refusal if it is one.
 func (l *login) outcome() (known bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,7 +60,7 @@ func (l *login) leave(alone bool, err error) {
 	switch {
 	case isError && e.Login && e.Class == Config:
 		l.refused = e
-	case err == nil, isError && e.Code != 0 && !outOfOrder(e.Code) && !e.Login:
+	case err == nil, isError && e.Code != 0 && !outage(e.Code) && !e.Login:
 		l.verified = true
 	}
 	l.mu.Unlock()

@@ -6,7 +6,6 @@ package qualys
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -22,7 +21,7 @@ func askServer(ctx context.Context, c *Client) []error {
 	var calls sync.WaitGroup
 	calls.Go(func() { errs[0] = detections(ctx, c) })
 	calls.Go(func() {
-		p, err := c.KnowledgeBase(ctx, "4.0", url.Values{"ids": {"1"}})
+		p, err := c.Entries(ctx, EntryQuery{Version: "4.0", QIDs: []uint32{1}})
 		if err == nil {
 			p.Close()
 		}
@@ -63,7 +62,7 @@ func TestABadPasswordIsSentOnce(t *testing.T) {
 	})
 }
 
-func TestRequestsWaitForTheFirstAnswer(t *testing.T) {
+func TestRequestsWaitForTheFirstResponse(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		first  http.HandlerFunc
@@ -80,7 +79,7 @@ func TestRequestsWaitForTheFirstAnswer(t *testing.T) {
 				tt.first(w, r)
 			}
 			synctest.Test(t, func(t *testing.T) {
-				f, c, _ := start(t, answers(slowly, byAPI))
+				f, c, _ := start(t, responses(slowly, byAPI))
 				askServer(t.Context(), c)
 				assert.Equal(t, tt.at, f.times(""))
 			})
@@ -95,14 +94,14 @@ func TestRequestsDoNotWaitAfterALogin(t *testing.T) {
 		byAPI(w, r)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		f, c, _ := start(t, answers(byAPI, slow))
+		f, c, _ := start(t, responses(byAPI, slow))
 		require.NoError(t, detections(t.Context(), c))
 		assert.Equal(t, []error{nil, nil}, askServer(t.Context(), c))
 		assert.Equal(t, []string{"0s", "0s", "0s"}, f.times(""))
 	})
 }
 
-func TestWaitingForTheFirstAnswerEndsWithTheContext(t *testing.T) {
+func TestWaitingForTheFirstResponseEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c, _ := start(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		ctx, cancel := context.WithCancel(t.Context())

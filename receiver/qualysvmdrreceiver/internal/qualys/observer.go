@@ -12,12 +12,12 @@ import (
 // Observer is told what a client does, for metrics and messages. Its methods are called from several goroutines and must not
 // block.
 type Observer interface {
-	// Answered is called once for every request that was sent, when its answer has ended; outcome is one of the Outcome
+	// Responded is called once for every request that was sent, when its response has ended; outcome is one of the Outcome
 	// constants. took is the time spent waiting for the server, from sending on; time in which the reader was busy elsewhere
 	// is not in it.
-	Answered(api API, outcome string, took time.Duration)
+	Responded(api API, outcome string, took time.Duration)
 	// Received is called with the bytes that came over the network, before inflating: every now and then, and at the end of
-	// an answer.
+	// a response.
 	Received(api API, bytes int64)
 	// Limit is called with the calls that remain in the window, whenever Qualys says.
 	Limit(api API, remaining int64)
@@ -29,13 +29,13 @@ type Observer interface {
 
 // How a request ended.
 const (
-	OutcomeOK         = "ok"         // the answer was read to its end
+	OutcomeOK         = "ok"         // the response was read to its end
 	OutcomeLimited    = "limited"    // Qualys asks to wait: 1960, 1965, HTTP 429
 	OutcomeNewToken   = "new_token"  // the token had expired; the call is repeated with a new one
 	OutcomeConfig     = "config"     // an error of class Config
 	OutcomeAmbiguous  = "ambiguous"  // an error of class Ambiguous
 	OutcomeFailed     = "failed"     // any other error
-	OutcomeIncomplete = "incomplete" // closed before the answer was read to its end
+	OutcomeIncomplete = "incomplete" // closed before the response was read to its end
 	OutcomeCancelled  = "cancelled"  // the context of the request has ended
 )
 
@@ -49,8 +49,8 @@ const (
 // noObserver is for those who do not want to know.
 type noObserver struct{}
 
-// Answered does nothing.
-func (noObserver) Answered(API, string, time.Duration) {}
+// Responded does nothing.
+func (noObserver) Responded(API, string, time.Duration) {}
 
 // Received does nothing.
 func (noObserver) Received(API, int64) {}

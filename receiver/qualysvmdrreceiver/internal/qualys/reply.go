@@ -25,7 +25,7 @@ const (
 	maxTitle = 100 // bytes of a foreign page in a message
 )
 
-// reply is what an answer says that is not what was asked for.
+// reply is what a response says that is not what was asked for.
 type reply struct {
 	html  bool          // a page for people
 	empty bool          // nothing at all
@@ -36,11 +36,11 @@ type reply struct {
 	wait  time.Duration // SECONDS_TO_WAIT, or 0
 }
 
-// readReply reads the first bytes of an answer.
+// readReply reads the first bytes of a response.
 func readReply(head []byte) reply {
 	head = bytes.TrimSpace(bytes.TrimPrefix(head, byteOrderMark))
 	if len(head) == 0 {
-		return reply{empty: true, text: "empty answer", limit: maxText}
+		return reply{empty: true, text: "empty response", limit: maxText}
 	}
 	if r, ok := readReturn(head); ok {
 		return r
@@ -124,7 +124,7 @@ var (
 	htmlTitle = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title`)
 )
 
-// htmlText says what HTML page an answer is, if it is one.
+// htmlText says what HTML page a response is, if it is one.
 func htmlText(head []byte) (string, bool) {
 	if !htmlBegin.Match(head[:min(len(head), 4<<10)]) {
 		return "", false

@@ -8,15 +8,15 @@ package qualys
 type Segment struct {
 	// Data holds whole HOST elements. It can begin with the rest of a host whose beginning was in the segment before.
 	Data []byte
-	// More tells that the last host is not finished: it goes on in the next segment, or the answer broke in it.
+	// More tells that the last host is not finished: it goes on in the next segment, or the response broke in it.
 	More bool
 
 	marks []mark
 }
 
-// mark says which byte of the answer a byte of Data, or of several segments in a row, was. Between the marks both go on
+// mark says which byte of the response a byte of Data, or of several segments in a row, was. Between the marks both go on
 // equally.
-type mark struct{ data, answer int64 }
+type mark struct{ data, response int64 }
 
 func (s *Segment) reset() {
 	s.Data = s.Data[:0]

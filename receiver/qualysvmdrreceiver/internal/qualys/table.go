@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// maxRow is how many bytes of a CSV answer one row may take: as much as a record may hold.
+	// maxRow is how many bytes of a CSV response one row may take: as much as a record may hold.
 	maxRow = 8 << 20
 	// maxCommas is how many commas: the memory of a row is mostly that of its fields, if those are short.
 	maxCommas = 64 << 10
@@ -21,10 +21,10 @@ const (
 
 var (
 	errRowTooLarge = errors.New("csv: row of more than 8 MiB, or of more than 65536 fields")
-	errNotCSV      = errors.New("answer is not CSV")
+	errNotCSV      = errors.New("response is not CSV")
 )
 
-// table reads the rows of a CSV answer. It is liberal with quotes, of which Qualys documents nothing, and with the number of
+// table reads the rows of a CSV response. It is liberal with quotes, of which Qualys documents nothing, and with the number of
 // fields; a line break inside of a field becomes one newline.
 type table struct {
 	src *tableSource
@@ -42,7 +42,7 @@ func newTable(src io.Reader) *table {
 	return t
 }
 
-// begin tells whether what comes first can be CSV, over a byte order mark and white space. Only its first bytes are read.
+// begin reports whether what comes first can be CSV, over a byte order mark and white space. Only its first bytes are read.
 func (t *table) begin() error {
 	if bom, err := t.src.src.Peek(3); err == nil && bytes.Equal(bom, []byte("\xEF\xBB\xBF")) {
 		_, _ = t.src.src.Discard(len(bom)) // they were peeked at

@@ -104,7 +104,7 @@ func (c *Client) logIn(ctx context.Context) (string, error) {
 		api:  Auth,
 		path: "/auth",
 		form: url.Values{"username": {c.gateway.username}, "password": {c.gateway.password}, "token": {"true"}},
-		open: func(a *answer) (err error) {
+		open: func(a *response) (err error) {
 			token, err = readToken(a)
 			return err
 		},
@@ -117,10 +117,10 @@ func (c *Client) logIn(ctx context.Context) (string, error) {
 	return token, nil
 }
 
-var errNoToken = errors.New("answer is not a token")
+var errNoToken = errors.New("response is not a token")
 
-// readToken reads the answer of a login, which is nothing but the token. In quotes, as JSON would have it, it counts too.
-func readToken(a *answer) (string, error) {
+// readToken reads the response of a login, which is nothing but the token. In quotes, as JSON would have it, it counts too.
+func readToken(a *response) (string, error) {
 	body, err := io.ReadAll(io.LimitReader(a, maxToken+1))
 	if err != nil {
 		return "", a.fail(err)
@@ -135,7 +135,7 @@ func readToken(a *answer) (string, error) {
 	return token, nil
 }
 
-// isToken tells whether a text can stand in an Authorization header as a bearer token (RFC 6750, section 2.1).
+// isToken reports whether a text can stand in an Authorization header as a bearer token (RFC 6750, section 2.1).
 func isToken(text string) bool {
 	for i := range len(text) {
 		if c := text[i]; !inName(c) && !strings.ContainsRune("-.~+/=", rune(c)) {

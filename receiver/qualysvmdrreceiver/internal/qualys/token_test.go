@@ -75,45 +75,45 @@ func TestTokensAreRenewedInTime(t *testing.T) {
 func TestARejectedTokenIsReplacedOnce(t *testing.T) {
 	expired := respond(401, `{"status":401,"error":"Unauthorized","message":"JWT expired"}`)
 	for _, tt := range []struct {
-		name     string
-		answers  []http.HandlerFunc
-		paths    string
-		outcomes string
-		err      string
-		refused  bool // the login: nothing more is sent
+		name      string
+		responses []http.HandlerFunc
+		paths     string
+		outcomes  string
+		err       string
+		refused   bool // the login: nothing more is sent
 	}{
 		{
-			name:     "accepted then",
-			answers:  []http.HandlerFunc{respond(201, "token-1"), expired, respond(200, "token-2"), respond(204, "")},
-			paths:    "/auth asset /auth asset",
-			outcomes: "auth ok, assets new_token, auth ok, assets ok",
+			name:      "accepted then",
+			responses: []http.HandlerFunc{respond(201, "token-1"), expired, respond(200, "token-2"), respond(204, "")},
+			paths:     "/auth asset /auth asset",
+			outcomes:  "auth ok, assets new_token, auth ok, assets ok",
 		},
 		{
-			name:     "rejected again",
-			answers:  []http.HandlerFunc{respond(201, "token-1"), expired, respond(201, "token-2"), expired},
-			paths:    "/auth asset /auth asset",
-			outcomes: "auth ok, assets new_token, auth ok, assets ambiguous",
-			err:      "assets: HTTP 401: Unauthorized: JWT expired",
+			name:      "rejected again",
+			responses: []http.HandlerFunc{respond(201, "token-1"), expired, respond(201, "token-2"), expired},
+			paths:     "/auth asset /auth asset",
+			outcomes:  "auth ok, assets new_token, auth ok, assets ambiguous",
+			err:       "assets: HTTP 401: Unauthorized: JWT expired",
 		},
 		{
-			name:     "rejected again with Qualys's code",
-			answers:  []http.HandlerFunc{respond(201, "token-1"), expired, respond(201, "token-2"), respond(401, simpleReturn(2000, "Bad Login/Password"))},
-			paths:    "/auth asset /auth asset",
-			outcomes: "auth ok, assets new_token, auth ok, assets ambiguous",
-			err:      "assets: HTTP 401: code 2000: Bad Login/Password",
+			name:      "rejected again with Qualys's code",
+			responses: []http.HandlerFunc{respond(201, "token-1"), expired, respond(201, "token-2"), respond(401, simpleReturn(2000, "Bad Login/Password"))},
+			paths:     "/auth asset /auth asset",
+			outcomes:  "auth ok, assets new_token, auth ok, assets ambiguous",
+			err:       "assets: HTTP 401: code 2000: Bad Login/Password",
 		},
 		{
-			name:     "login refused",
-			answers:  []http.HandlerFunc{respond(201, "token-1"), expired, respond(401, "")},
-			paths:    "/auth asset /auth",
-			outcomes: "auth ok, assets new_token, auth config",
-			err:      "auth: HTTP 401: empty answer",
-			refused:  true,
+			name:      "login refused",
+			responses: []http.HandlerFunc{respond(201, "token-1"), expired, respond(401, "")},
+			paths:     "/auth asset /auth",
+			outcomes:  "auth ok, assets new_token, auth config",
+			err:       "auth: HTTP 401: empty response",
+			refused:   true,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f, c, o := start(t, answers(tt.answers...))
+				f, c, o := start(t, responses(tt.responses...))
 				_, err := readAssets(t.Context(), c, AssetQuery{})
 				assert.Equal(t, tt.paths, strings.ReplaceAll(strings.Join(f.paths(), " "), "/rest/2.0/search/am/", ""))
 				assert.Equal(t, tt.outcomes, strings.Join(o.outcomes, ", "))
@@ -141,7 +141,7 @@ func TestARejectedTokenIsReplacedOnce(t *testing.T) {
 }
 
 // A message ends in logs and in the status: no token may be in one, in whatever shape it comes.
-func TestAnswersThatAreNoTokens(t *testing.T) {
+func TestResponsesThatAreNoTokens(t *testing.T) {
 	const issued = "eyJ0b2tlbiI6.c2VjcmV0.c2ln"
 	for _, tt := range []struct {
 		name, body, message string
@@ -149,11 +149,11 @@ func TestAnswersThatAreNoTokens(t *testing.T) {
 		class               Class
 		login               bool
 	}{
-		{name: "HTML", status: 200, body: "<html><title>Welcome</title></html>", message: "HTML page: Welcome: answer is not a token"},
-		{name: "empty", status: 201, body: " \n", message: "empty answer"},
+		{name: "HTML", status: 200, body: "<html><title>Welcome</title></html>", message: "HTML page: Welcome: response is not a token"},
+		{name: "empty", status: 201, body: " \n", message: "empty response"},
 		{name: "HTML with a token", status: 200, body: "<html><title>Welcome</title>" + issued + "</html>", message: "HTML page: Welcome"},
-		{name: "two words", status: 201, body: "token " + issued, message: "auth: HTTP 201: answer is not a token"},
-		{name: "JSON", status: 201, body: `{"access_token":"` + issued + `","message":"` + issued + `"}`, message: "auth: HTTP 201: answer is not a token"},
+		{name: "two words", status: 201, body: "token " + issued, message: "auth: HTTP 201: response is not a token"},
+		{name: "JSON", status: 201, body: `{"access_token":"` + issued + `","message":"` + issued + `"}`, message: "auth: HTTP 201: response is not a token"},
 		{name: "JSON array", status: 201, body: `["` + issued + `"]`},
 		{name: "cut JSON", status: 201, body: `"` + issued},
 		{name: "quotes around nothing", status: 201, body: `""`},
@@ -184,7 +184,7 @@ func TestAnswersThatAreNoTokens(t *testing.T) {
 }
 
 func TestTokensInQuotesAreTaken(t *testing.T) {
-	handler := answers(respond(201, "\"token-1\"\n"), respond(204, ""))
+	handler := responses(respond(201, "\"token-1\"\n"), respond(204, ""))
 	synctest.Test(t, func(t *testing.T) {
 		f, c, _ := start(t, handler)
 		_, err := readAssets(t.Context(), c, AssetQuery{})

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestGuard(t *testing.T) {
+func TestSanitizer(t *testing.T) {
 	const limit = 1000
 	long := strings.Repeat("ü", limit/2)
 	tests := []struct {
@@ -47,14 +47,14 @@ func TestGuard(t *testing.T) {
 				"at once":      strings.NewReader(tt.in),
 				"byte by byte": iotest.OneByteReader(strings.NewReader(tt.in)),
 			} {
-				g := newGuard(src)
+				g := newSanitizer(src)
 				g.limit = limit
 				out, err := io.ReadAll(g)
 				require.ErrorIs(t, err, tt.err, name)
 				require.Equal(t, tt.out, string(out), name)
 				require.Equal(t, tt.repaired, g.repaired, name)
 			}
-			g := newGuard(strings.NewReader(tt.in))
+			g := newSanitizer(strings.NewReader(tt.in))
 			g.limit = limit
 			small, err := io.ReadAll(iotest.OneByteReader(g))
 			require.ErrorIs(t, err, tt.err)
@@ -64,7 +64,7 @@ func TestGuard(t *testing.T) {
 }
 
 // Eight bytes are looked at in one go: each of them has to count, wherever it stands.
-func TestGuardFindsEveryControlCharacter(t *testing.T) {
+func TestSanitizerFindsEveryControlCharacter(t *testing.T) {
 	for c := range 256 {
 		for at := range 20 {
 			text := []byte(strings.Repeat("\x80", 20))
@@ -73,19 +73,19 @@ func TestGuardFindsEveryControlCharacter(t *testing.T) {
 			if c >= ' ' && c != '"' && c != '\\' {
 				want = len(text)
 			}
-			g := newGuard(nil)
+			g := newSanitizer(nil)
 			require.Equal(t, want, g.plain(text), "%q at %d", c, at)
 		}
 	}
 }
 
-func TestGuardHandsOnErrors(t *testing.T) {
-	_, err := io.ReadAll(newGuard(iotest.ErrReader(io.ErrUnexpectedEOF)))
+func TestSanitizerHandsOnErrors(t *testing.T) {
+	_, err := io.ReadAll(newSanitizer(iotest.ErrReader(io.ErrUnexpectedEOF)))
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }
 
-// BenchmarkGuard compares the guard in front of the decoder with the decoder alone.
-func BenchmarkGuard(b *testing.B) {
+// BenchmarkSanitizer compares the sanitizer in front of the decoder with the decoder alone.
+func BenchmarkSanitizer(b *testing.B) {
 	var page strings.Builder
 	page.WriteString(`{"assetListData":{"asset":[`)
 	for i := range 2000 {
@@ -93,8 +93,8 @@ func BenchmarkGuard(b *testing.B) {
 	}
 	page.WriteString(`null]}}`)
 	for name, wrap := range map[string]func(io.Reader) io.Reader{
-		"alone":   func(r io.Reader) io.Reader { return r },
-		"guarded": func(r io.Reader) io.Reader { return newGuard(r) },
+		"alone":     func(r io.Reader) io.Reader { return r },
+		"sanitized": func(r io.Reader) io.Reader { return newSanitizer(r) },
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(page.Len()))

@@ -12,11 +12,11 @@ import (
 	"sync"
 )
 
-// maxError is how much of an answer is looked at to find out what it says if it is not what was asked for, in bytes.
+// maxError is how much of a response is looked at to find out what it says if it is not what was asked for, in bytes.
 const maxError = 64 << 10
 
-// answer is the answer to a request while it is read: inflated, and limited in size and in how long it may keep us waiting.
-type answer struct {
+// response is the response to a request while it is read: inflated, and limited in size and in how long it may keep us waiting.
+type response struct {
 	status int
 	header http.Header
 
@@ -25,27 +25,27 @@ type answer struct {
 	request  request
 	ctx      context.Context // of the request
 	cancel   context.CancelCauseFunc
-	patience *patience
+	stall    *stallTimer
 	wire     *wire
 	body     io.Reader
 	inflated int64
-	keepHead bool   // while it is not known whether the answer is what was asked for
+	keepHead bool   // while it is not known whether the response is what was asked for
 	head     []byte // the first bytes read, up to maxError
 	outcome  string
 	release  func() // lets the next request of the API begin
 	closing  sync.Once
 }
 
-// begin sends a request and waits for the head of its answer.
-func (c *Client) begin(ctx context.Context, e *endpoint, r request) (*answer, error) {
+// begin sends a request and waits for the head of its response.
+func (c *Client) begin(ctx context.Context, e *endpoint, r request) (*response, error) {
 	own, cancel := context.WithCancelCause(ctx)
-	a := &answer{
+	a := &response{
 		client:   c,
 		endpoint: e,
 		request:  r,
 		ctx:      own,
 		cancel:   cancel,
-		patience: newPatience(c.settings.ReadIdleTimeout, c.settings.PageTimeout, cancel),
+		stall:    newStallTimer(c.settings.ReadIdleTimeout, c.settings.PageTimeout, cancel),
 		keepHead: true,
 		outcome:  OutcomeIncomplete,
 		release:  func() {},
@@ -55,21 +55,21 @@ func (c *Client) begin(ctx context.Context, e *endpoint, r request) (*answer, er
 		cancel(nil)
 		return nil, &Error{API: r.api, Class: Config, Err: err}
 	}
-	a.patience.wait()
-	resp, err := e.http.Do(req) //nolint:bodyclose // answer.Close does
-	a.patience.received()
+	a.stall.wait()
+	resp, err := e.http.Do(req) //nolint:bodyclose // response.Close does
+	a.stall.received()
 	if err != nil {
 		if own.Err() != nil {
 			err = context.Cause(own)
 		}
 		cancel(nil)
 		err = &Error{API: r.api, Err: withoutURL(err)}
-		c.settings.Observer.Answered(r.api, outcomeOf(ctx, err), a.patience.waited())
+		c.settings.Observer.Responded(r.api, outcomeOf(ctx, err), a.stall.waited())
 		return nil, err
 	}
 	a.status = resp.StatusCode
 	a.header = resp.Header
-	a.wire = &wire{answer: a, body: resp.Body}
+	a.wire = &wire{response: a, body: resp.Body}
 	a.body, err = inflate(a.wire, resp.Header.Get("Content-Encoding"))
 	if err != nil {
 		err = a.fail(err)
@@ -88,11 +88,11 @@ func withoutURL(err error) error {
 	return err
 }
 
-// errTooLarge: the answer exceeds Settings.MaxInflated.
-var errTooLarge = errors.New("answer is larger than the limit after inflating")
+// errTooLarge: the response exceeds Settings.MaxInflated.
+var errTooLarge = errors.New("response is larger than the limit after inflating")
 
 // Read reads inflated bytes.
-func (a *answer) Read(p []byte) (int, error) {
+func (a *response) Read(p []byte) (int, error) {
 	n, err := a.body.Read(p)
 	a.inflated += int64(n)
 	if a.keepHead {
@@ -104,8 +104,8 @@ func (a *answer) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readHead reads on until the head is complete or the answer ends. What ends it early is returned.
-func (a *answer) readHead() error {
+// readHead reads on until the head is complete or the response ends. What ends it early is returned.
+func (a *response) readHead() error {
 	if len(a.head) >= maxError {
 		return nil
 	}
@@ -113,26 +113,26 @@ func (a *answer) readHead() error {
 	return err
 }
 
-// fail ends the request with an error of reading its answer, which becomes an *Error.
-func (a *answer) fail(err error) error {
+// fail ends the request with an error of reading its response, which becomes an *Error.
+func (a *response) fail(err error) error {
 	a.end(outcomeOf(a.ctx, err))
 	return asError(a.request.api, a.status, err)
 }
 
 // end notes how the request ended.
-func (a *answer) end(outcome string) { a.outcome = outcome }
+func (a *response) end(outcome string) { a.outcome = outcome }
 
 // Close releases the connection and lets the next request of the API begin. It can be called more than once.
-func (a *answer) Close() {
+func (a *response) Close() {
 	a.closing.Do(func() {
-		// A connection whose answer was read to its end is used again; another one is closed here.
+		// A connection whose response was read to its end is used again; another one is closed here.
 		_ = a.wire.body.Close()
 		if a.outcome == OutcomeIncomplete && a.ctx.Err() != nil {
 			a.outcome = outcomeOf(a.ctx, context.Cause(a.ctx))
 		}
 		a.cancel(nil)
 		a.wire.report()
-		a.client.settings.Observer.Answered(a.request.api, a.outcome, a.patience.waited())
+		a.client.settings.Observer.Responded(a.request.api, a.outcome, a.stall.waited())
 		a.release()
 	})
 }
@@ -142,29 +142,29 @@ const reportEvery = 1 << 20
 
 // wire reads the bytes that come over the network.
 type wire struct {
-	answer   *answer
+	response *response
 	body     io.ReadCloser
 	received int64 // not yet reported
 }
 
-// Read waits for bytes no longer than the answer's patience lasts.
+// Read waits for bytes no longer than the stall timer allows.
 func (w *wire) Read(p []byte) (int, error) {
-	w.answer.patience.wait()
+	w.response.stall.wait()
 	n, err := w.body.Read(p)
-	w.answer.patience.received()
+	w.response.stall.received()
 	w.received += int64(n)
 	if w.received >= reportEvery {
 		w.report()
 	}
-	if err != nil && err != io.EOF && w.answer.ctx.Err() != nil {
-		err = context.Cause(w.answer.ctx)
+	if err != nil && err != io.EOF && w.response.ctx.Err() != nil {
+		err = context.Cause(w.response.ctx)
 	}
 	return n, err
 }
 
 func (w *wire) report() {
 	if w.received > 0 {
-		w.answer.client.settings.Observer.Received(w.answer.request.api, w.received)
+		w.response.client.settings.Observer.Received(w.response.request.api, w.received)
 		w.received = 0
 	}
 }

@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	guardBuffer = 32 << 10
-	maxNesting  = 64       // of JSON objects and arrays
-	maxString   = 5 << 20  // decoded bytes kept of a string: more than records keep, so that they see that it was longer
-	maxScalar   = 64 << 10 // bytes of a number or a literal
+	sanitizerBuffer = 32 << 10
+	maxNesting      = 64       // of JSON objects and arrays
+	maxString       = 5 << 20  // decoded bytes kept of a string: more than records keep, so that they see that it was longer
+	maxScalar       = 64 << 10 // bytes of a number or a literal
 )
 
 // byteOrderMark is that of UTF-8, which some servers put before what they say.
@@ -27,11 +27,11 @@ var (
 	errNesting = fmt.Errorf("json: more than %d objects and arrays inside each other", maxNesting)
 )
 
-// guard reads JSON and makes it fit for a strict decoder that holds whole tokens: control characters inside strings, which
+// sanitizer reads JSON and makes it fit for a strict decoder that holds whole tokens: control characters inside strings, which
 // JSON forbids and Qualys sends now and then, become escapes; what a string has beyond maxString is left out; white space is
 // kept to one character; nesting and numbers have their limits; a byte order mark at the beginning is left out. Everything else
 // is handed on as it is, faults included.
-type guard struct {
+type sanitizer struct {
 	src      io.Reader
 	limit    int // maxString
 	buf      []byte
@@ -52,12 +52,12 @@ type guard struct {
 	scalar   int // bytes of the number or literal
 }
 
-func newGuard(src io.Reader) *guard {
-	return &guard{src: src, limit: maxString, buf: make([]byte, guardBuffer)}
+func newSanitizer(src io.Reader) *sanitizer {
+	return &sanitizer{src: src, limit: maxString, buf: make([]byte, sanitizerBuffer)}
 }
 
 // Read hands on what is fit.
-func (g *guard) Read(p []byte) (int, error) {
+func (g *sanitizer) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -87,7 +87,7 @@ func (g *guard) Read(p []byte) (int, error) {
 }
 
 // fill reads on, at first behind a byte order mark.
-func (g *guard) fill() {
+func (g *sanitizer) fill() {
 	g.pos, g.end = 0, 0
 	if g.begun {
 		g.end, g.err = g.src.Read(g.buf)
@@ -106,7 +106,7 @@ func (g *guard) fill() {
 
 // scan copies what of in can be handed on to dst, which is as long, and returns how many bytes that are and how many of in
 // were read. It stops behind what is left out of a string: an escape can come in its place.
-func (g *guard) scan(dst, in []byte) (n, read int, err error) {
+func (g *sanitizer) scan(dst, in []byte) (n, read int, err error) {
 	from, i := 0, 0 // what is between them is to be copied
 	for i < len(in) {
 		if g.inString {
@@ -206,11 +206,11 @@ var meanings = [256]meaning{
 	'{': jsonBegin, '[': jsonBegin, '}': jsonEnd, ']': jsonEnd, ',': jsonSeparator, ':': jsonSeparator,
 }
 
-// midway tells whether any byte of a string can come next.
-func (g *guard) midway() bool { return !g.slash && g.hex == 0 && !g.full }
+// midway reports whether any byte of a string can come next.
+func (g *sanitizer) midway() bool { return !g.slash && g.hex == 0 && !g.full }
 
 // plain returns how many bytes p begins with that mean nothing but themselves, as far as the string has room.
-func (g *guard) plain(p []byte) int {
+func (g *sanitizer) plain(p []byte) int {
 	p = p[:min(len(p), max(g.limit-g.kept, 0))]
 	n := 0
 	for ; n+8 <= len(p); n += 8 {
@@ -240,7 +240,7 @@ func specials(x uint64) uint64 {
 }
 
 // inside looks at a byte of a string.
-func (g *guard) inside(c byte) (keep bool) {
+func (g *sanitizer) inside(c byte) (keep bool) {
 	if g.slash {
 		g.slash = false
 		if c < ' ' {
@@ -273,7 +273,7 @@ func (g *guard) inside(c byte) (keep bool) {
 }
 
 // escape hands out an escape in place of a control character.
-func (g *guard) escape(format string, c byte) (keep bool) {
+func (g *sanitizer) escape(format string, c byte) (keep bool) {
 	if !g.full {
 		if !g.mended {
 			g.mended = true

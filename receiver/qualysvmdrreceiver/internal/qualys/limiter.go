@@ -12,7 +12,7 @@ import (
 )
 
 // governor keeps the requests of one API within its limits: one at a time, and none before Qualys wants it. It learns from
-// the answers, because other users of the subscription draw on the same limits.
+// the responses, because other users of the subscription draw on the same limits.
 type governor struct {
 	api      API
 	reserve  int64
@@ -25,7 +25,7 @@ type governor struct {
 	expires   time.Time // until when that holds
 	blocked   time.Time // no call before
 	reason    string    // why
-	collided  int       // answers of 1960 in a row
+	collided  int       // responses of 1960 in a row
 }
 
 func newGovernor(api API, reserve int, observer Observer) *governor {
@@ -100,7 +100,7 @@ func (g *governor) left() int64 {
 	return min(g.reserve, g.limit/10)
 }
 
-// learn takes note of what the headers of an answer tell.
+// learn takes note of what the headers of a response tell.
 func (g *governor) learn(h http.Header) {
 	l := readLimits(h)
 	if l.remaining >= 0 {
@@ -122,10 +122,10 @@ func (g *governor) learn(h http.Header) {
 	}
 }
 
-// collisions are the waits after answers of 1960 in a row; the last one stays.
+// collisions are the waits after responses of 1960 in a row; the last one stays.
 var collisions = []time.Duration{5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute}
 
-// postponed takes note of a request that ended with err, and tells whether it is only to be sent later.
+// postponed takes note of a request that ended with err, and reports whether it is only to be sent later.
 func (g *governor) postponed(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -153,7 +153,7 @@ func (g *governor) postponed(err error) bool {
 	return true
 }
 
-// succeeded takes note of a request that was answered.
+// succeeded takes note of a request that was responded to.
 func (g *governor) succeeded() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

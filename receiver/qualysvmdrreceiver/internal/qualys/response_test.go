@@ -10,7 +10,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -40,14 +39,14 @@ func drip(head, piece string, interval time.Duration) http.HandlerFunc {
 var listBegin = strings.TrimSuffix(hostList(""), "</RESPONSE></HOST_LIST_VM_DETECTION_OUTPUT>\n<!-- the end -->\n")
 
 // A server that says nothing, or never gets anywhere, must not hold a collection for ever; one that is merely slow may.
-func TestPatience(t *testing.T) {
+func TestStalledResponsesAreGivenUp(t *testing.T) {
 	tests := []struct {
 		name    string
 		handler http.HandlerFunc
 		setting string
 		took    time.Duration
 	}{
-		{name: "no answer", handler: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, setting: "read_idle_timeout", took: 5 * time.Minute},
+		{name: "no response", handler: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, setting: "read_idle_timeout", took: 5 * time.Minute},
 		{name: "silence after the head", handler: drip(listBegin, "", 24*time.Hour), setting: "read_idle_timeout", took: 5 * time.Minute},
 		{name: "silence in a host", handler: drip(listBegin+"<HOST><ID>1</ID>", "", 24*time.Hour), setting: "read_idle_timeout", took: 5 * time.Minute},
 		{name: "silence in an error", handler: func(w http.ResponseWriter, r *http.Request) {
@@ -56,7 +55,7 @@ func TestPatience(t *testing.T) {
 		}, setting: "read_idle_timeout", took: 5 * time.Minute},
 		{name: "keep-alive comments only", handler: drip(listBegin, "<!-- keep-alive -->", time.Minute), setting: "page_timeout", took: 30 * time.Minute},
 		{name: "a host that never ends", handler: drip(listBegin+"<HOST>", "<OS>x</OS>", 4*time.Minute), setting: "page_timeout", took: 30 * time.Minute},
-		{name: "a host after twenty minutes, another never", handler: answers(func(w http.ResponseWriter, r *http.Request) {
+		{name: "a host after twenty minutes, another never", handler: responses(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(w, listBegin)
 			for range 20 {
 				_, _ = io.WriteString(w, "<!-- keep-alive -->")
@@ -84,7 +83,7 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-func TestPatienceCanBeEndless(t *testing.T) {
+func TestWaitingCanBeEndless(t *testing.T) {
 	slow := func(w http.ResponseWriter, r *http.Request) {
 		pass(1000 * time.Hour)
 		good(w, r)
@@ -103,7 +102,7 @@ func TestTimeOfTheReaderDoesNotCount(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		_, c, _ := start(t, page)
-		p, err := c.Detections(t.Context(), "5.0", nil)
+		p, err := c.Detections(t.Context(), DetectionQuery{Version: "5.0"})
 		require.NoError(t, err)
 		defer p.Close()
 		var s Segment
@@ -150,7 +149,7 @@ func TestSlowListsAreReadToTheirEnd(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			_, c, _ := start(t, handler)
 			count := 0
-			_, err := c.KnowledgeBaseIDs(t.Context(), "4.0", nil, func(uint32, uint32) error {
+			_, err := c.EntryIDs(t.Context(), EntryIDQuery{Version: "4.0"}, func(uint32, uint32) error {
 				count++
 				return nil
 			})
@@ -163,8 +162,8 @@ func TestSlowListsAreReadToTheirEnd(t *testing.T) {
 func TestRequestsEndWithTheContext(t *testing.T) {
 	stopped := errors.New("stopped")
 	for name, handler := range map[string]http.HandlerFunc{
-		"before the answer": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-		"in the answer":     drip(listBegin+"<HOST>", " ", time.Second),
+		"before the response": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"in the response":     drip(listBegin+"<HOST>", " ", time.Second),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -183,13 +182,13 @@ func TestRequestsEndWithTheContext(t *testing.T) {
 func TestClosedEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, c, o := start(t, drip(listBegin+hosts(1), " ", time.Second))
-		p, err := c.Detections(t.Context(), "5.0", nil)
+		p, err := c.Detections(t.Context(), DetectionQuery{Version: "5.0"})
 		require.NoError(t, err)
 		p.Close()
 		assert.Equal(t, []string{"detections incomplete"}, o.outcomes)
 
 		ctx, cancel := context.WithCancel(t.Context())
-		p, err = c.Detections(ctx, "5.0", nil)
+		p, err = c.Detections(ctx, DetectionQuery{Version: "5.0"})
 		require.NoError(t, err)
 		cancel()
 		p.Close()
@@ -242,7 +241,7 @@ func TestGzip(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				_, c, o := start(t, reply200(tt.body, "Content-Encoding", tt.encoding))
-				p, err := c.Detections(t.Context(), "5.0", nil)
+				p, err := c.Detections(t.Context(), DetectionQuery{Version: "5.0"})
 				require.NoError(t, err)
 				defer p.Close()
 				_, err = readAll(p)
@@ -265,7 +264,7 @@ func TestGzippedErrors(t *testing.T) {
 		message string
 	}{
 		"with a code":   {200, zip(simpleReturn(2001, "expired")), "code 2001: expired"},
-		"without bytes": {401, "", "empty answer"},
+		"without bytes": {401, "", "empty response"},
 		"not gzip":      {500, "down for a while", "HTTP 500"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -277,7 +276,7 @@ func TestGzippedErrors(t *testing.T) {
 	}
 }
 
-func TestAnswersAreCappedAfterInflating(t *testing.T) {
+func TestResponsesAreCappedAfterInflating(t *testing.T) {
 	bomb := zip(hostList(strings.Repeat(" ", 10<<20)))
 	require.Less(t, len(bomb), 100<<10)
 	small := func(s *Settings) { s.MaxInflated = 1 << 20 }
@@ -333,7 +332,7 @@ func TestBodiesCanBeSentAgain(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		f, c, _ := start(t, good, twice)
-		p, err := c.Detections(t.Context(), "5.0", url.Values{"ids": {"1-9"}})
+		p, err := c.Detections(t.Context(), DetectionQuery{Version: "5.0", IDs: []IDRange{{1, 9}}})
 		require.NoError(t, err)
 		p.Close()
 		require.Len(t, f.received(), 2)

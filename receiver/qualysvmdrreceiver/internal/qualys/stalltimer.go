@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TimeoutError says that an answer was given up, and by which setting.
+// TimeoutError says that a response was given up, and by which setting.
 type TimeoutError struct {
 	Setting string        // "read_idle_timeout" or "page_timeout"
 	After   time.Duration // its value
@@ -32,10 +32,10 @@ const (
 	pageTimeout     = "page_timeout"
 )
 
-// patience ends the context of a request that keeps us waiting: at once after too long a silence, or after too long a time
+// stallTimer ends the context of a request that keeps us waiting: at once after too long a silence, or after too long a time
 // altogether without progress. Only the time between wait and received counts: a pipeline that blocks the reader is not the
 // server's fault.
-type patience struct {
+type stallTimer struct {
 	idle, page time.Duration
 	giveUp     context.CancelCauseFunc
 
@@ -47,12 +47,12 @@ type patience struct {
 	total     time.Duration
 }
 
-func newPatience(idle, page time.Duration, giveUp context.CancelCauseFunc) *patience {
-	return &patience{idle: idle, page: page, giveUp: giveUp}
+func newStallTimer(idle, page time.Duration, giveUp context.CancelCauseFunc) *stallTimer {
+	return &stallTimer{idle: idle, page: page, giveUp: giveUp}
 }
 
 // wait begins to wait for bytes.
-func (p *patience) wait() {
+func (p *stallTimer) wait() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.waiting = true
@@ -68,7 +68,7 @@ func (p *patience) wait() {
 }
 
 // left is the time until one of the limits is reached, 0 if there is none.
-func (p *patience) left() time.Duration {
+func (p *stallTimer) left() time.Duration {
 	left := p.idle
 	if p.page > 0 {
 		if rest := max(p.page-p.fruitless, time.Nanosecond); left <= 0 || rest < left {
@@ -79,7 +79,7 @@ func (p *patience) left() time.Duration {
 }
 
 // expire runs when one of the limits is reached.
-func (p *patience) expire() {
+func (p *stallTimer) expire() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.waiting {
@@ -95,7 +95,7 @@ func (p *patience) expire() {
 }
 
 // received ends a wait: with bytes, or with an error.
-func (p *patience) received() {
+func (p *stallTimer) received() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.timer != nil {
@@ -108,14 +108,14 @@ func (p *patience) received() {
 }
 
 // progress notes that something was completed.
-func (p *patience) progress() {
+func (p *stallTimer) progress() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fruitless = 0
 }
 
 // waited is the time spent waiting altogether.
-func (p *patience) waited() time.Duration {
+func (p *stallTimer) waited() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.total
