@@ -232,6 +232,11 @@ func (c *Collector) mustGiveWay(run *Run, now time.Time) bool {
 func (c *Collector) begun(ctx context.Context, run *Run, told []time.Time) {
 	var start time.Time
 	var doubt string
+	known := false
+	c.state.read(func(*State) { known = !run.Start.IsZero() })
+	if known {
+		return
+	}
 	c.state.save(ctx, func() {
 		if run.Start.IsZero() {
 			start, doubt = startOf(told, time.Now(), c.state.Watermark, c.options.Overlap)
