@@ -71,7 +71,7 @@ func (c *Collector) probe(ctx context.Context, run *Run, p *Pass, counts *Counts
 func (c *Collector) probeGroup(ctx context.Context, run *Run, p *Pass, group []uint64, counts *Counts) (rest [][]uint64, err error) {
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
-	page, v, err := c.probePage(reading, p, group)
+	page, v, err := c.probePage(reading, run, p, group)
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -132,8 +132,8 @@ func halves(group []uint64) [][]uint64 {
 }
 
 // probePage asks for quarantined units, some more times if no response comes.
-func (c *Collector) probePage(ctx context.Context, p *Pass, group []uint64) (Page, Verdict, error) {
-	r := Request{Pass: p, Limit: len(group), Max: group[len(group)-1]}
+func (c *Collector) probePage(ctx context.Context, run *Run, p *Pass, group []uint64) (Page, Verdict, error) {
+	r := Request{Pass: p, Collection: run.ID, Limit: len(group), Max: group[len(group)-1]}
 	for _, unit := range group {
 		r.Ranges = append(r.Ranges, Range{First: unit, Last: unit})
 	}

@@ -145,7 +145,7 @@ func (s *shard) page(ctx context.Context) (more bool, err error) {
 // them, and from then on as if there were none.
 func (s *shard) request(cursor Cursor, at step) Request {
 	cursor.Extra = s.extra
-	r := Request{Pass: s.pass.pass, Cursor: cursor, Max: at.max, Limit: at.limit}
+	r := Request{Pass: s.pass.pass, Collection: s.pass.run.ID, Cursor: cursor, Max: at.max, Limit: at.limit}
 	if !s.collector.options.Ordered {
 		return r
 	}

@@ -57,6 +57,8 @@ type Pass struct {
 	Query
 	// Deduplicate leaves out what was delivered before with the same content.
 	Deduplicate bool `json:"deduplicate,omitempty"`
+	// UpdatedBefore, if not zero, leaves out what was updated since: another pass of the collection brings it.
+	UpdatedBefore time.Time `json:"updated_before,omitzero"`
 	// Units are quarantined units that are tried again; nil: everything that the query selects.
 	Units []uint64 `json:"units,omitempty"`
 }
@@ -132,6 +134,8 @@ type Cursor struct {
 // Request is what a page is asked for with.
 type Request struct {
 	Pass *Pass
+	// Collection is the ID of the collection that the request is for.
+	Collection string
 	// Cursor is where the page begins.
 	Cursor Cursor
 	// Max is the last unit of the range, 0: it has no end.
