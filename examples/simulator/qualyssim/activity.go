@@ -76,7 +76,7 @@ func serveActivity(c *call) {
 		c.refuse(err)
 		return
 	}
-	rows, next := c.s.activities(q, c.at)
+	rows, next := activities(c.s.content, q, c.at)
 	b := c.body("text/csv", int64(len(rows))*activityBytes)
 	defer b.end()
 

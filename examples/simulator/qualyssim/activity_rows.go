@@ -41,9 +41,9 @@ func (s *subscription) activityCount(m moment) int {
 	return s.options.Activities + activitiesPerTick*int(m.tick)
 }
 
-// activity makes the row of that index, the oldest being the first. Some rows are what the one before is: the same thing
+// activityAt makes the row of that index, the oldest being the first. Some rows are what the one before is: the same thing
 // happened again within a second.
-func (s *subscription) activity(index int) activity {
+func (s *subscription) activityAt(index int) activity {
 	a := activity{id: firstActivityID + int64(index)}
 	seed := s.options.Seed
 	for index > 0 && s.repeats(index) {
@@ -71,16 +71,8 @@ func (s *subscription) repeats(index int) bool {
 }
 
 // activities lists the rows of a page, the newest first, and the ID of the first row of the next page, 0 if there is none.
-func (s *subscription) activities(q *activityQuery, m moment) (page []activity, next int64) {
-	newest := s.activityCount(m) - 1
-	if q.idMax < firstActivityID+int64(newest) {
-		newest = int(q.idMax - firstActivityID)
-	}
-	for index := newest; index >= 0; index-- {
-		a := s.activity(index)
-		if a.at <= q.since {
-			break
-		}
+func activities(src content, q *activityQuery, m moment) (page []activity, next int64) {
+	for a, found := src.activity(q.idMax, m); found && a.at > q.since; a, found = src.activity(a.id-1, m) {
 		if !q.takes(&a) {
 			continue
 		}

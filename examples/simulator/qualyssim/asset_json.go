@@ -47,9 +47,11 @@ type asset struct {
 	category string
 	created  int64 // Unix seconds
 	revision
+
+	script *ScriptedAsset // nil if the asset is generated
 }
 
-func (s *subscription) asset(index int, m moment) asset {
+func (s *subscription) assetAt(index int, m moment) asset {
 	a := asset{
 		index: index, id: s.assetID(index), revision: s.assetRevision(index, m),
 		name: "asset-" + strconv.Itoa(index), category: "Linux",
@@ -95,6 +97,10 @@ type assetWriter struct {
 
 // appendAsset writes an asset; what is not shown is null.
 func (s *subscription) appendAsset(j *jsonBuilder, a *asset, show *assetShow) {
+	if a.script != nil {
+		a.script.append(j, a)
+		return
+	}
 	w := &assetWriter{asset: a, subscription: s, spoiled: show.spoiled}
 	j.open('{')
 	for i, field := range assetFields {
@@ -109,6 +115,28 @@ func (s *subscription) appendAsset(j *jsonBuilder, a *asset, show *assetShow) {
 	if show.unknown {
 		j.key("futureField")
 		j.buf = append(j.buf, `{"id":18446744073709551615,"list":[1,2.5,null,true,"x"]}`...)
+	}
+	j.close('}')
+}
+
+// append writes the asset that the script says, whatever fields are asked for.
+func (s *ScriptedAsset) append(j *jsonBuilder, a *asset) {
+	j.open('{')
+	j.int("assetId", a.id)
+	if a.hostID != 0 {
+		j.int("hostId", a.hostID)
+	} else {
+		j.null("hostId")
+	}
+	j.text("assetName", a.name)
+	told := a.changed
+	if !s.Told.IsZero() {
+		told = s.Told.Unix()
+	}
+	j.time("lastModifiedDate", told)
+	if s.Members != "" {
+		j.separate()
+		j.buf = append(j.buf, s.Members...)
 	}
 	j.close('}')
 }

@@ -6,6 +6,7 @@ package qualyssim
 import (
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -72,9 +73,8 @@ func fieldNames(list string) ([]string, error) {
 }
 
 // assets lists what the query asks for, up to limit, and says whether there is more.
-func (s *subscription) assets(q *assetQuery, limit int, m moment) (page []asset, more bool) {
-	for index := s.assetAfter(q.after); index < s.options.Assets; index++ {
-		a := s.asset(index, m)
+func assets(src content, q *assetQuery, limit int, m moment) (page []asset, more bool) {
+	for a, found := src.asset(q.after+1, m); found; a, found = src.asset(a.id+1, m) {
 		if !q.filter.keeps(&a) {
 			continue
 		}
@@ -97,7 +97,7 @@ func serveAssetSearch(c *call) {
 		c.failed(http.StatusBadRequest, err.Error())
 		return
 	}
-	page, more := c.s.assets(q, q.pageSize, c.at)
+	page, more := assets(c.s.content, q, q.pageSize, c.at)
 	lastSeen := q.after
 	if len(page) > 0 {
 		lastSeen = page[len(page)-1].id
@@ -157,7 +157,7 @@ func serveAssetCount(c *call) {
 		c.failed(http.StatusBadRequest, err.Error())
 		return
 	}
-	all, _ := c.s.assets(q, c.s.options.Assets, c.at)
+	all, _ := assets(c.s.content, q, math.MaxInt, c.at)
 	c.json(http.StatusOK, map[string]any{
 		"responseMessage": "Valid API Access", "count": len(all), "responseCode": "SUCCESS",
 	})

@@ -66,7 +66,7 @@ func (b *body) flush() error {
 		b.c.note(b.gzip.Flush())
 	}
 	if b.c.err == nil {
-		b.c.note(http.NewResponseController(b.c.w).Flush())
+		b.c.note(b.c.w.flush())
 	}
 	return b.c.err
 }
@@ -180,7 +180,7 @@ func (w *wire) stopIn(p []byte) error {
 	if err := w.trickle(p); err != nil {
 		return err
 	}
-	if err := http.NewResponseController(w.c.w).Flush(); err != nil {
+	if err := w.c.w.flush(); err != nil {
 		return err
 	}
 	switch w.strike {
@@ -215,7 +215,7 @@ func (w *wire) trickle(p []byte) error {
 		if w.owed += n; w.owed < tenth {
 			continue
 		}
-		if err := http.NewResponseController(w.c.w).Flush(); err != nil {
+		if err := w.c.w.flush(); err != nil {
 			return err
 		}
 		if err := w.c.wait(time.Duration(w.owed) * time.Second / time.Duration(speed)); err != nil {

@@ -47,16 +47,17 @@ func (s *Server) endpoint(api API, serve func(*call)) http.Handler {
 		c.at = s.at(c.now)
 		c.logged = s.log.begin(r, c.now)
 		c.number = c.logged.Number
-		c.run(serve)
-		aborted := c.err != nil && !errors.Is(c.err, errEnded)
+		unread := c.read()
 		s.log.update(func() {
 			c.logged.API, c.logged.Form, c.logged.Query, c.logged.Body = api, redacted(c.form), redacted(r.URL.Query()), string(c.payload)
-			c.logged.Status, c.logged.Bytes = c.w.status, c.w.written
-			c.logged.Done, c.logged.Aborted = true, c.err != nil
-			c.logged.DurationSeconds = s.Now().Sub(c.now).Seconds()
-			c.logged.Faults = c.mishap.names()
 		})
-		if aborted {
+		defer c.end() // an Interceptor may panic
+		if unread != nil {
+			c.html(http.StatusBadRequest, "<html><body><h1>400 Bad Request</h1></body></html>\n")
+			return
+		}
+		c.intercepted(serve)
+		if c.err != nil && !errors.Is(c.err, errEnded) {
 			// The documented way to break the connection instead of ending the answer.
 			panic(http.ErrAbortHandler)
 		}
@@ -66,11 +67,21 @@ func (s *Server) endpoint(api API, serve func(*call)) http.Handler {
 // gateway says whether the call is for the host that speaks JSON.
 func (c *call) gateway() bool { return c.api == Auth || c.api == Assets }
 
-func (c *call) run(serve func(*call)) {
-	if err := c.read(); err != nil {
-		c.html(http.StatusBadRequest, "<html><body><h1>400 Bad Request</h1></body></html>\n")
-		return
+// end notes how the call ended.
+func (c *call) end() {
+	aborted := recover()
+	c.s.log.update(func() {
+		c.logged.Status, c.logged.Bytes = c.w.status, c.w.written
+		c.logged.Done, c.logged.Aborted = true, c.err != nil || aborted != nil
+		c.logged.DurationSeconds = c.s.Now().Sub(c.now).Seconds()
+		c.logged.Faults = c.mishap.names()
+	})
+	if aborted != nil {
+		panic(aborted)
 	}
+}
+
+func (c *call) run(serve func(*call)) {
 	if !strings.HasPrefix(c.r.URL.Path, "/api/") && !c.gateway() {
 		serve(c)
 		return
@@ -99,8 +110,8 @@ func (c *call) run(serve func(*call)) {
 		c.send(reply{status: http.StatusConflict, code: refused.code, text: limitText(refused.code)}, refused.wait)
 		return
 	}
+	defer func() { c.s.limits.leave(c.api, c.s.Now(), c.err != nil) }()
 	c.answer(serve)
-	c.s.limits.leave(c.api, c.s.Now(), c.err != nil)
 }
 
 func limitText(code int) string {
@@ -193,6 +204,14 @@ type countingWriter struct {
 
 // Unwrap is for http.ResponseController.
 func (w *countingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// flush sends what is held, where that is possible: a recorder holds everything.
+func (w *countingWriter) flush() error {
+	if err := http.NewResponseController(w.ResponseWriter).Flush(); !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
 
 func (w *countingWriter) WriteHeader(status int) {
 	w.status = status

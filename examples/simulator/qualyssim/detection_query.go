@@ -35,6 +35,8 @@ var detectionParameters = map[string]check{
 	"show_cloud_tags":           yesOrNo,
 	"host_metadata":             oneOf("all", "ec2", "azure", "google"),
 	"output_format":             oneOf("XML"),
+	"include_ignored":           yesOrNo,
+	"include_disabled":          yesOrNo,
 
 	"max_days_since_detection_updated": isNumber,
 
@@ -57,7 +59,8 @@ var detectionParameters = map[string]check{
 
 const defaultTruncation = 1000
 
-// detectionQuery is a checked request for detections. "After" is strict, in whole seconds; 0 does not filter.
+// detectionQuery is a checked request for detections. "After" is strict, in whole seconds; a negative number does not
+// filter.
 type detectionQuery struct {
 	limit          int // hosts; 0 is no limit
 	idMin, idMax   int64
@@ -70,6 +73,8 @@ type detectionQuery struct {
 	severities     numbers
 	types          []VulnType
 	qids           numbers
+	ignored        bool // ignored detections are listed, too
+	disabled       bool // detections of disabled QIDs are listed, too
 	show           hostShow
 }
 
@@ -86,7 +91,7 @@ func parseDetectionQuery(form url.Values, version int, m moment) (*detectionQuer
 	after := func(name string) int64 {
 		unix, ok := parseTime(form.Get(name))
 		if !ok {
-			return 0
+			return -1
 		}
 		return unix
 	}
@@ -102,7 +107,7 @@ func parseDetectionQuery(form url.Values, version int, m moment) (*detectionQuer
 	q := &detectionQuery{
 		limit:          int(number("truncation_limit", defaultTruncation)),
 		idMin:          number("id_min", 0),
-		idMax:          number("id_max", 1<<62),
+		idMax:          number("id_max", everyHost),
 		ids:            ranges("ids"),
 		updatedSince:   after("detection_updated_since"),
 		processedAfter: after("detection_processed_after"),
@@ -112,6 +117,8 @@ func parseDetectionQuery(form url.Values, version int, m moment) (*detectionQuer
 		severities:     ranges("severities"),
 		types:          []VulnType{Confirmed, Potential},
 		qids:           ranges("qids"),
+		ignored:        yes("include_ignored"),
+		disabled:       yes("include_disabled"),
 		show: hostShow{
 			version:    version,
 			results:    form.Get("show_results") != "0",
@@ -149,28 +156,12 @@ func (q *detectionQuery) filter(h *host) bool {
 		return false
 	}
 	h.detections = slices.DeleteFunc(h.detections, func(d detection) bool {
-		return d.updated() <= q.updatedSince || d.processed <= q.processedAfter ||
+		return d.ignored && !q.ignored || d.disabled && !q.disabled ||
+			d.updated() <= q.updatedSince || d.processed <= q.processedAfter ||
 			!slices.Contains(q.statuses, string(d.status)) || !slices.Contains(q.types, d.qid.vulnType) ||
 			!q.severities.contains(d.qid.severity) || !q.qids.contains(d.qid.number)
 	})
 	return len(h.detections) > 0
-}
-
-// next loads the next host from index on that the query asks for; its index is Hosts if there is none.
-func (s *subscription) next(h *host, index int, q *detectionQuery, m moment) bool {
-	if first := s.hostFrom(q.idMin); index < first {
-		index = first
-	}
-	for ; index < s.options.Hosts; index++ {
-		s.load(h, index, m)
-		if h.id > q.idMax {
-			break
-		}
-		if q.filter(h) {
-			return true
-		}
-	}
-	return false
 }
 
 // hostsFor is how many hosts weigh about so many bytes together.

@@ -43,11 +43,11 @@ func serveDetections(c *call) {
 		limit = o.PageCap
 	}
 
-	hosts := o.Hosts - c.s.hostFrom(q.idMin)
+	hosts, bytes := c.s.content.size(q.idMin)
 	if limit > 0 {
 		hosts = min(hosts, limit)
 	}
-	b := c.body("application/xml", int64(hosts)*c.s.hostBytes())
+	b := c.body("application/xml", int64(hosts)*bytes)
 	defer b.end()
 	x := &xmlBuilder{pretty: o.Pretty, buf: make([]byte, 0, 2*chunk)}
 	x.prolog(detectionsRoot, c.base()+"/api/"+c.r.PathValue("version")+"/"+detectionsDTD, c.at.now)
@@ -57,7 +57,7 @@ func serveDetections(c *call) {
 
 	var h host
 	listed, size, full := 0, int64(0), false
-	for found := c.s.next(&h, 0, q, c.at); found; found = c.s.next(&h, h.index+1, q, c.at) {
+	for found := nextHost(c.s.content, &h, 0, q, c.at); found; found = nextHost(c.s.content, &h, h.id+1, q, c.at) {
 		full = (limit > 0 && listed >= limit) || (o.PageBytes > 0 && size >= o.PageBytes)
 		if full {
 			break

@@ -23,6 +23,7 @@ const (
 	purposeCorpus
 	purposeFaults
 	purposeActivity
+	purposeDetectionFlags
 )
 
 func newDice(seed, purpose, a, b uint64) dice {

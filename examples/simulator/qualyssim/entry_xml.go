@@ -25,9 +25,13 @@ var (
 )
 
 // appendEntry writes one VULN. A revision shows in the title, the solution and the change log.
-func (s *subscription) appendEntry(x *xmlBuilder, index int, r revision, show *entryShow) {
-	q := &s.qids[index]
-	d := newDice(s.options.Seed, purposeEntry, uint64(index), 0)
+func (s *subscription) appendEntry(x *xmlBuilder, e *entry, show *entryShow) {
+	if e.script != nil {
+		e.script.append(x, e)
+		return
+	}
+	q, r := e.qid, e.revision
+	d := newDice(s.options.Seed, purposeEntry, uint64(e.index), 0)
 	number := strconv.FormatInt(q.number, 10)
 	product := d.below(len(entryProducts))
 	published := s.start.Unix() - int64(d.between(60, 3000))*day
@@ -141,6 +145,23 @@ func (s *subscription) appendEntry(x *xmlBuilder, index int, r revision, show *e
 		x.attribute("FUTURE", "id", "2", "two")
 		x.close("FUTURE_LIST")
 	}
+	x.close("VULN")
+}
+
+// append writes the VULN that the script says.
+func (s *ScriptedEntry) append(x *xmlBuilder, e *entry) {
+	title := s.Title
+	if title == "" {
+		title = "Entry " + strconv.FormatInt(e.qid.number, 10)
+	}
+	x.open("VULN")
+	x.int("QID", e.qid.number)
+	x.plain("VULN_TYPE", "Vulnerability")
+	x.int("SEVERITY_LEVEL", e.qid.severity)
+	x.cdata("TITLE", title)
+	x.time("LAST_SERVICE_MODIFICATION_DATETIME", e.changed)
+	x.flag("IS_DISABLED", s.Disabled)
+	x.buf = append(x.buf, s.Elements...)
 	x.close("VULN")
 }
 

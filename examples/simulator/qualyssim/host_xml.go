@@ -35,6 +35,35 @@ var (
 
 // appendHost writes a host with the detections it holds.
 func (s *subscription) appendHost(x *xmlBuilder, h *host, show *hostShow) {
+	x.open("HOST")
+	x.int("ID", h.id)
+	if show.assetID {
+		x.int("ASSET_ID", h.assetID)
+	}
+	if h.script != nil {
+		h.script.append(x, h)
+	} else {
+		s.appendTraits(x, h, show)
+	}
+	if show.unknownElements {
+		x.open("FUTURE_HOST_ELEMENT")
+		x.attribute("PART", "kind", "a<b", "one")
+		x.attribute("PART", "kind", "c&d", "two")
+		x.close("FUTURE_HOST_ELEMENT")
+	}
+	x.open("DETECTION_LIST")
+	for i := range h.detections {
+		s.appendDetection(x, h, &h.detections[i], show)
+		if i == 0 {
+			x.buf = append(x.buf, show.malformed...)
+		}
+	}
+	x.close("DETECTION_LIST")
+	x.close("HOST")
+}
+
+// appendTraits writes what is known about a generated host besides its IDs.
+func (s *subscription) appendTraits(x *xmlBuilder, h *host, show *hostShow) {
 	d := newDice(s.options.Seed, purposeHostText, uint64(h.index), 0)
 	a, b, c := h.index>>16&0xff, h.index>>8&0xff, h.index&0xff
 	ip := "10." + strconv.Itoa(a) + "." + strconv.Itoa(b) + "." + strconv.Itoa(c)
@@ -42,11 +71,6 @@ func (s *subscription) appendHost(x *xmlBuilder, h *host, show *hostShow) {
 	fqdn := name + ".corp.example.com"
 	linux := d.oneIn(2)
 
-	x.open("HOST")
-	x.int("ID", h.id)
-	if show.assetID {
-		x.int("ASSET_ID", s.assetID(h.index))
-	}
 	x.plain("IP", ip)
 	if d.oneIn(8) {
 		x.plain("IPV6", "2001:db8::"+strconv.FormatInt(int64(h.index), 16))
@@ -128,21 +152,21 @@ func (s *subscription) appendHost(x *xmlBuilder, h *host, show *hostShow) {
 		}
 		x.close("CLOUD_PROVIDER_TAGS")
 	}
-	if show.unknownElements {
-		x.open("FUTURE_HOST_ELEMENT")
-		x.attribute("PART", "kind", "a<b", "one")
-		x.attribute("PART", "kind", "c&d", "two")
-		x.close("FUTURE_HOST_ELEMENT")
+}
+
+// append writes what the script says about a host.
+func (s *ScriptedHost) append(x *xmlBuilder, h *host) {
+	ip := s.IP
+	if ip == "" {
+		ip = "192.0.2.1"
 	}
-	x.open("DETECTION_LIST")
-	for i := range h.detections {
-		s.appendDetection(x, h, &h.detections[i], show)
-		if i == 0 {
-			x.buf = append(x.buf, show.malformed...)
-		}
+	x.plain("IP", ip)
+	x.plain("TRACKING_METHOD", "IP")
+	if s.Name != "" {
+		x.cdata("DNS", s.Name)
 	}
-	x.close("DETECTION_LIST")
-	x.close("HOST")
+	x.time("LAST_VM_SCANNED_DATE", h.scanned)
+	x.buf = append(x.buf, s.Elements...)
 }
 
 func (s *subscription) appendMetadata(x *xmlBuilder, h *host, wanted string) {

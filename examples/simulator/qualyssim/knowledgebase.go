@@ -47,7 +47,7 @@ func serveKnowledgeBase(c *call) {
 		return
 	}
 	var ids numbers
-	asked := int64(len(c.s.qids))
+	asked := int64(c.s.content.entries())
 	if list := c.form.Get("ids"); list != "" {
 		ids, _ = parseRanges(list)
 		asked = ids.count()
@@ -60,7 +60,7 @@ func serveKnowledgeBase(c *call) {
 		return
 	}
 
-	b := c.body("application/xml", min(asked, int64(len(c.s.qids)))*entryBytes)
+	b := c.body("application/xml", min(asked, int64(c.s.content.entries()))*entryBytes)
 	defer b.end()
 	x := &xmlBuilder{pretty: c.s.options.Pretty, buf: make([]byte, 0, 2*chunk)}
 	x.prolog(knowledgeBaseRoot, c.base()+"/api/"+version+"/"+knowledgeBaseDTD, c.at.now)
@@ -87,15 +87,12 @@ func serveKnowledgeBase(c *call) {
 
 func (c *call) sendEntries(b *body, x *xmlBuilder, ids numbers, since int64, show *entryShow) error {
 	listed := false
-	for index := range c.s.qids {
-		if !c.listsEntry(index, ids, since) {
-			continue
-		}
+	for e, found := c.nextEntry(0, ids, since); found; e, found = c.nextEntry(e.qid.number+1, ids, since) {
 		if !listed {
 			listed = true
 			x.open("VULN_LIST")
 		}
-		c.s.appendEntry(x, index, c.s.entryRevision(index, c.at), show)
+		c.s.appendEntry(x, &e, show)
 		if err := b.send(x); err != nil {
 			return err
 		}
@@ -109,11 +106,8 @@ func (c *call) sendEntries(b *body, x *xmlBuilder, ids numbers, since int64, sho
 // appendIDs writes the QIDs alone; neighbours become a range.
 func (c *call) appendIDs(x *xmlBuilder, ids numbers, since int64) {
 	var ranges numbers
-	for index := range c.s.qids {
-		if !c.listsEntry(index, ids, since) {
-			continue
-		}
-		number := c.s.qids[index].number
+	for e, found := c.nextEntry(0, ids, since); found; e, found = c.nextEntry(e.qid.number+1, ids, since) {
+		number := e.qid.number
 		if last := len(ranges) - 1; last >= 0 && ranges[last][1]+1 == number {
 			ranges[last][1] = number
 		} else {
@@ -136,8 +130,17 @@ func (c *call) appendIDs(x *xmlBuilder, ids numbers, since int64) {
 	x.close("ID_SET")
 }
 
-// listsEntry says whether the entry exists and is asked for.
-func (c *call) listsEntry(index int, ids numbers, since int64) bool {
-	q := &c.s.qids[index]
-	return q.hasEntry && ids.contains(q.number) && c.s.entryRevision(index, c.at).changed > since
+// nextEntry returns the first entry from a QID on that is asked for.
+func (c *call) nextEntry(from int64, ids numbers, since int64) (entry, bool) {
+	for ; ; from++ {
+		first, found := ids.from(from)
+		if !found {
+			return entry{}, false
+		}
+		e, found := c.s.content.entry(first, c.at)
+		if !found || e.qid.hasEntry && ids.contains(e.qid.number) && e.changed > since {
+			return e, found
+		}
+		from = e.qid.number
+	}
 }

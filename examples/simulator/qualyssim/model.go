@@ -4,9 +4,11 @@
 package qualyssim
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"net/url"
 	"slices"
 	"strings"
@@ -22,6 +24,8 @@ type Detection struct {
 	Severity     int64     `json:"severity"`
 	Port         int64     `json:"port,omitempty"`
 	Status       Status    `json:"status"`
+	Ignored      bool      `json:"ignored,omitempty"`
+	Disabled     bool      `json:"disabled,omitempty"`
 	FirstFound   time.Time `json:"first_found"`
 	LastFound    time.Time `json:"last_found"`
 	LastUpdate   time.Time `json:"last_update,omitzero"`
@@ -44,11 +48,11 @@ type Asset struct {
 	Modified time.Time `json:"modified"`
 }
 
-// Detections lists every detection there is now, in all states and of all types, in the order of the API. The moment is
-// that of the call.
+// Detections lists every detection there is now, in all states and of all types, in the order of the API, but for those
+// that are ignored or disabled. The moment is that of the call.
 func (s *Server) Detections() iter.Seq[Detection] {
 	q := &detectionQuery{
-		idMax:    1 << 62,
+		idMax: everyHost, updatedSince: -1, processedAfter: -1, hostProcessed: -1, hostScanned: -1,
 		statuses: []string{string(StatusNew), string(StatusActive), string(StatusFixed), string(StatusReopened)},
 		types:    []VulnType{Confirmed, Potential, Info},
 	}
@@ -74,12 +78,12 @@ func (s *Server) DetectionsFor(form url.Values) (iter.Seq[Detection], error) {
 func (s *Server) detectionsFor(q *detectionQuery, m moment) iter.Seq[Detection] {
 	return func(yield func(Detection) bool) {
 		var h host
-		for found := s.next(&h, 0, q, m); found; found = s.next(&h, h.index+1, q, m) {
+		for found := nextHost(s.content, &h, 0, q, m); found; found = nextHost(s.content, &h, h.id+1, q, m) {
 			for i := range h.detections {
 				d := &h.detections[i]
 				if !yield(Detection{
 					HostID: h.id, UniqueVulnID: d.uniqueVulnID, QID: d.qid.number, Type: d.qid.vulnType,
-					Severity: d.qid.severity, Port: d.port, Status: d.status,
+					Severity: d.qid.severity, Port: d.port, Status: d.status, Ignored: d.ignored, Disabled: d.disabled,
 					FirstFound: utc(d.firstFound), LastFound: utc(d.lastFound), LastUpdate: utc(d.lastUpdate),
 				}) {
 					return
@@ -109,9 +113,8 @@ func (s *Server) Results(uniqueVulnID int64) (string, error) {
 func (s *Server) QIDs() iter.Seq[Entry] {
 	m := s.moment()
 	return func(yield func(Entry) bool) {
-		for index, q := range s.qids {
-			r := s.entryRevision(index, m)
-			if !yield(Entry{QID: q.number, Exists: q.hasEntry, Revision: r.number, Modified: utc(r.changed)}) {
+		for e, found := s.content.entry(0, m); found; e, found = s.content.entry(e.qid.number+1, m) {
+			if !yield(Entry{QID: e.qid.number, Exists: e.qid.hasEntry, Revision: e.number, Modified: utc(e.changed)}) {
 				return
 			}
 		}
@@ -122,8 +125,7 @@ func (s *Server) QIDs() iter.Seq[Entry] {
 func (s *Server) Assets() iter.Seq[Asset] {
 	m := s.moment()
 	return func(yield func(Asset) bool) {
-		for index := range s.options.Assets {
-			a := s.asset(index, m)
+		for a, found := s.content.asset(0, m); found; a, found = s.content.asset(a.id+1, m) {
 			if !yield(Asset{ID: a.id, HostID: a.hostID, Name: a.name, Revision: a.number, Modified: utc(a.changed)}) {
 				return
 			}
@@ -135,8 +137,7 @@ func (s *Server) Assets() iter.Seq[Asset] {
 func (s *Server) Activities() iter.Seq[Activity] {
 	m := s.moment()
 	return func(yield func(Activity) bool) {
-		for index := s.activityCount(m) - 1; index >= 0; index-- {
-			a := s.activity(index)
+		for a, found := s.content.activity(math.MaxInt64, m); found; a, found = s.content.activity(a.id-1, m) {
 			if !yield(Activity{
 				ID: a.id, Date: utc(a.at), Action: a.action, Module: a.module, Details: a.details,
 				UserName: a.user, UserRole: a.role, UserIP: a.ip,
@@ -147,9 +148,15 @@ func (s *Server) Activities() iter.Seq[Activity] {
 	}
 }
 
+// errScripted is content that is not the server's to change.
+var errScripted = errors.New("the content is that of a script: change it there")
+
 // TouchDetection moves a detection to a status now, and takes it out of the course that the seed gives. An empty status
 // removes it.
 func (s *Server) TouchDetection(uniqueVulnID int64, status Status) error {
+	if s.options.Script != nil {
+		return errScripted
+	}
 	known := []Status{"", StatusNew, StatusActive, StatusFixed, StatusReopened}
 	if !slices.Contains(known, status) {
 		return fmt.Errorf("unknown status %q", status)
@@ -171,6 +178,9 @@ func (s *Server) TouchDetection(uniqueVulnID int64, status Status) error {
 
 // ChangeEntry changes the entry of a QID now, and takes it out of the course that the seed gives.
 func (s *Server) ChangeEntry(number int64) error {
+	if s.options.Script != nil {
+		return errScripted
+	}
 	index, ok := s.qidIndex(number)
 	if !ok || !s.qids[index].hasEntry {
 		return fmt.Errorf("no entry for QID %d", number)
@@ -185,6 +195,9 @@ func (s *Server) ChangeEntry(number int64) error {
 
 // ChangeAsset changes an asset now, and takes it out of the course that the seed gives.
 func (s *Server) ChangeAsset(id int64) error {
+	if s.options.Script != nil {
+		return errScripted
+	}
 	index := s.assetAfter(id - 1)
 	if index >= s.options.Assets || s.assetID(index) != id {
 		return fmt.Errorf("no asset %d", id)
@@ -200,6 +213,9 @@ func (s *Server) ChangeAsset(id int64) error {
 // Summary is one line about what is served.
 func (s *Server) Summary() string {
 	o := &s.options
+	if o.Script != nil {
+		return "content of a script"
+	}
 	parts := []string{
 		fmt.Sprintf("%d hosts with %d to %d detections of %d QIDs", o.Hosts, o.MinDetections, o.MaxDetections, len(s.qids)),
 		fmt.Sprintf("%d assets of about %d bytes", o.Assets, o.AssetSize),

@@ -28,6 +28,9 @@ type Options struct {
 	// Username and Password are the account; both default together.
 	Username, Password string
 
+	// Script, if there is one, is the content, in place of what Seed and the sizes below generate.
+	Script *Script
+
 	// Seed selects the content; the same seed with the same sizes and the same Start gives the same answers.
 	Seed uint64
 	// Hosts is the number of hosts, 20 by default, none when negative.
@@ -107,6 +110,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Username == "" && o.Password == "" {
 		o.Username, o.Password = DefaultUsername, DefaultPassword
+	}
+	if o.Script != nil {
+		o.Hosts, o.Assets, o.Activities, o.TotalBytes, o.ChangeEvery = -1, -1, -1, 0, 0
 	}
 	o.Hosts = countOr(o.Hosts, 20)
 	o.Assets = countOr(o.Assets, 20)

@@ -146,6 +146,19 @@ func parseRanges(value string) (ranges numbers, why string) {
 	return merged, ""
 }
 
+// from returns the first of the numbers that is not below number.
+func (n numbers) from(number int64) (first int64, found bool) {
+	if n == nil {
+		return number, true
+	}
+	for _, r := range n {
+		if r[1] >= number {
+			return max(number, r[0]), true
+		}
+	}
+	return 0, false
+}
+
 func (n numbers) contains(number int64) bool {
 	if n == nil {
 		return true

@@ -66,6 +66,12 @@ func (l *requestLog) update(change func()) {
 	change()
 }
 
+func (l *requestLog) copyOf(r *Request) Request {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return *r
+}
+
 func (l *requestLog) requests() []Request {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -18,6 +18,9 @@ import (
 type Server struct {
 	*subscription
 
+	content     content
+	interceptor atomic.Pointer[Interceptor]
+
 	limits *limits
 	tokens *tokens
 	faults faultSource
@@ -34,6 +37,10 @@ func New(o Options) *Server {
 		limits:       newLimits(&o),
 		tokens:       &tokens{options: &o, valid: map[string]*token{}},
 		mux:          http.NewServeMux(),
+	}
+	s.content = s.subscription
+	if o.Script != nil {
+		s.content = o.Script
 	}
 	s.faults.dice = newDice(o.Seed, purposeFaults, 0, 0)
 	s.faults.set(o.Faults)

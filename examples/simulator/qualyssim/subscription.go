@@ -25,12 +25,14 @@ func newSubscription(o Options) *subscription {
 	s := &subscription{
 		options:           o,
 		timeline:          timeline{start: o.Start, every: o.ChangeEvery, delay: o.ProcessingDelay, share: o.ChangeShare},
-		corpus:            newCorpus(o.Seed),
-		qids:              newQIDs(o.Seed, o.QIDs),
 		touchedDetections: map[int64]state{},
 		touchedEntries:    map[int]revision{},
 		touchedAssets:     map[int]revision{},
 	}
+	if o.Script != nil {
+		return s
+	}
+	s.corpus, s.qids = newCorpus(o.Seed), newQIDs(o.Seed, o.QIDs)
 	if o.TotalBytes > 0 {
 		s.options.Hosts = s.hostsFor(o.TotalBytes)
 	}
@@ -82,11 +84,14 @@ func (s *subscription) qidIndex(number int64) (int, bool) {
 
 // host is a host with its detections at a moment.
 type host struct {
-	index      int
+	index      int // of the generated hosts
 	id         int64
+	assetID    int64
 	detections []detection
 	// scanned and processed are the latest of its detections, before any filter, in Unix seconds.
 	scanned, processed int64
+
+	script *ScriptedHost // nil if the host is generated
 }
 
 // detection is a detection of a host at a moment.
@@ -95,7 +100,11 @@ type detection struct {
 	uniqueVulnID int64
 	qid          *qid
 	port         int64 // 0 if there is none
+	// ignored and disabled detections are left out of lists that do not ask for them.
+	ignored, disabled bool
 	state
+
+	script *ScriptedDetection // nil if the detection is generated
 }
 
 const (
@@ -131,7 +140,7 @@ func (s *subscription) load(h *host, index int, m moment) {
 	count := d.between(s.options.MinDetections, s.options.MaxDetections)
 	first, stride := d.below(len(s.qids)), 1+d.below(len(s.qids)-1)
 
-	*h = host{index: index, id: s.hostID(index), detections: h.detections[:0]}
+	*h = host{index: index, id: s.hostID(index), assetID: s.assetID(index), detections: h.detections[:0]}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for number := range count {
@@ -144,6 +153,8 @@ func (s *subscription) load(h *host, index int, m moment) {
 		if d.oneIn(2) {
 			found.port = pick(&d, ports)
 		}
+		flags := newDice(seed, purposeDetectionFlags, uint64(index), uint64(number))
+		found.ignored, found.disabled = flags.oneIn(50), flags.oneIn(50)
 		touched, ok := s.touchedDetections[found.uniqueVulnID]
 		if ok {
 			found.state = touched
