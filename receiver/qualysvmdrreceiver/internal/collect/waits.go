@@ -57,6 +57,20 @@ func (w *Waits) Limit(api qualys.API, remaining int64) {
 	w.telemetry.QualysvmdrLimitRemaining.Record(context.Background(), remaining, labels(w.receiver, attribute.String("api", string(api))))
 }
 
+// Slots implements [qualys.Observer].
+func (*Waits) Slots(qualys.API, int, int) {}
+
+// NoRoom implements [qualys.Observer].
+func (w *Waits) NoRoom(api qualys.API, allowed, possible int) {
+	w.log.Info("qualys allows few requests at once, and concurrency_reserve leaves one of them to others; requests run one at a time",
+		zap.String("api", string(api)), zap.Int("allowed", allowed), zap.Int("with_concurrency_reserve_0", possible))
+}
+
+// Misread implements [qualys.Observer].
+func (w *Waits) Misread(api qualys.API, header, value string) {
+	w.log.Warn("a limit that qualys announced is not understood; assuming the default", zap.String("api", string(api)), zap.String("header", header), zap.String("value", value))
+}
+
 // Waiting implements [qualys.Observer].
 func (w *Waits) Waiting(api qualys.API, reason string, d time.Duration) {
 	w.log.Info("Waiting for a limit of Qualys.", zap.String("dataset", datasetOf[api]), zap.String("api", string(api)), zap.String("reason", reason), zap.Duration("for", d))
