@@ -426,7 +426,7 @@ func TestSuppressedRecordsAreHandedOnInParts(t *testing.T) {
 // noRecords makes none: everything is suppressed.
 type noRecords struct{}
 
-func (noRecords) Full() bool           { return false }
+func (noRecords) Full() bool          { return false }
 func (noRecords) Take() records.Chunk { return records.Chunk{Logs: plog.NewLogs()} }
 
 // An answer that brings nothing new fills no batch: what it repeats must not wait for one.
