@@ -121,7 +121,7 @@ func (v *Vulnerabilities) load(ctx context.Context) error {
 	}
 	filtering := map[string]string{}
 	for name, value := range v.settings.Parameters {
-		if !strings.HasPrefix(name, "show_") && name != "host_metadata" {
+		if !strings.HasPrefix(name, "show_") && name != "host_metadata" && name != "vuln_detection_source" {
 			filtering[name] = value
 		}
 	}

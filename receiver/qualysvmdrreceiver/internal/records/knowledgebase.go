@@ -76,7 +76,7 @@ func (k *KnowledgeBase) Entry(x *xmlstream.Reader) error {
 	if !k.open {
 		k.describe(k.resource(), &machine{})
 	}
-	lr := k.record(&knowledgeBaseLogs, 1)
+	lr := k.record(&knowledgeBaseLogs, k.item.Content, 1)
 	if qid, ok := intOf(t.nodes, k.at[roleQID]); ok {
 		lr.Attributes().PutInt(attrQID, qid)
 	}
