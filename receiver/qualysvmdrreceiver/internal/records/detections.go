@@ -116,6 +116,9 @@ func (d *Detections) Detection(x *xmlstream.Reader) error {
 		lr.Body().SetStr(d.blocks.cut(d.json))
 	} else {
 		m := lr.Body().SetEmptyMap()
+		if d.settings.EnrichFields != nil {
+			m.EnsureCapacity(d.host.body.Len() + 1) // Enrich adds one
+		}
 		d.host.body.CopyTo(m)
 		v, _ := m.Get(t.names.detection.text)
 		putMap(v.SetEmptyMap(), t.nodes, d.blocks.cut(t.text))

@@ -260,6 +260,8 @@ func (t *tape) reserve(from int, host bool) {
 			t.nodes[i].key = t.names.qualysLogType
 		case host && k == t.names.detection:
 			t.nodes[i].key = t.names.qualysDetection
+		case host && k == t.names.knowledgeBase:
+			t.nodes[i].key = t.names.qualysKnowledgeBase
 		}
 	}
 }
