@@ -45,6 +45,7 @@ func (s *Server) endpoint(api API, serve func(*call)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{s: s, w: &countingWriter{ResponseWriter: w}, r: r, api: api, now: s.Now(), form: url.Values{}}
 		c.at = s.at(c.now)
+		w.Header().Set("Date", c.date())
 		c.logged = s.log.begin(r, c.now)
 		c.number = c.logged.Number
 		unread := c.read()
@@ -126,11 +127,16 @@ func (c *call) answer(serve func(*call)) {
 	if c.api != NoAPI {
 		c.mishap = c.s.faults.draw(c.api)
 	}
+	c.w.replaced = c.mishap.faults.Headers
+	c.w.Header().Set("Date", c.date())
 	if c.pause(time.Duration(c.mishap.faults.Delay)) != nil {
 		return
 	}
 	if c.mishap.reply != "" {
 		c.fault(&c.mishap)
+		return
+	}
+	if c.refusesParameter() {
 		return
 	}
 	serve(c)
@@ -198,8 +204,9 @@ func (c *call) wait(d time.Duration) error {
 type countingWriter struct {
 	http.ResponseWriter
 
-	status  int
-	written int64
+	status   int
+	written  int64
+	replaced map[string]string // headers, by faults
 }
 
 // Unwrap is for http.ResponseController.
@@ -215,12 +222,18 @@ func (w *countingWriter) flush() error {
 
 func (w *countingWriter) WriteHeader(status int) {
 	w.status = status
+	for name, value := range w.replaced {
+		w.Header().Del(name)
+		if value != "" {
+			w.Header().Set(name, value)
+		}
+	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *countingWriter) Write(b []byte) (int, error) {
 	if w.status == 0 {
-		w.status = http.StatusOK
+		w.WriteHeader(http.StatusOK)
 	}
 	n, err := w.ResponseWriter.Write(b)
 	w.written += int64(n)

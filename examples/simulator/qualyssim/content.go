@@ -3,8 +3,6 @@
 
 package qualyssim
 
-import "math"
-
 // content is what exists at a moment, in the order of IDs. Lists ask for one thing after the other by ID, so that content
 // may change while an answer is sent. Implementations are safe for concurrent use.
 type content interface {
@@ -80,19 +78,3 @@ func (s *subscription) size(from int64) (hosts int, bytes int64) {
 }
 
 func (s *subscription) entries() int { return len(s.qids) }
-
-// nextHost makes h the first host from an ID on that the query asks for, with the detections that it asks for.
-func nextHost(src content, h *host, from int64, q *detectionQuery, m moment) bool {
-	for from = max(from, q.idMin); ; from = h.id + 1 {
-		from, found := q.ids.from(from)
-		if !found || from > q.idMax || !src.host(h, from, m) || h.id > q.idMax {
-			return false
-		}
-		if q.filter(h) {
-			return true
-		}
-	}
-}
-
-// everyHost is a query's largest ID.
-const everyHost = math.MaxInt64 >> 1

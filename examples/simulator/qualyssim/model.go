@@ -52,7 +52,7 @@ type Asset struct {
 // that are ignored or disabled. The moment is that of the call.
 func (s *Server) Detections() iter.Seq[Detection] {
 	q := &detectionQuery{
-		idMax: everyHost, updatedSince: -1, processedAfter: -1, hostProcessed: -1, hostScanned: -1,
+		page: hostPage{idMax: everyHost}, updatedSince: -1, processedAfter: -1, hostProcessed: -1, hostScanned: -1,
 		statuses: []string{string(StatusNew), string(StatusActive), string(StatusFixed), string(StatusReopened)},
 		types:    []VulnType{Confirmed, Potential, Info},
 	}
@@ -78,7 +78,7 @@ func (s *Server) DetectionsFor(form url.Values) (iter.Seq[Detection], error) {
 func (s *Server) detectionsFor(q *detectionQuery, m moment) iter.Seq[Detection] {
 	return func(yield func(Detection) bool) {
 		var h host
-		for found := nextHost(s.content, &h, 0, q, m); found; found = nextHost(s.content, &h, h.id+1, q, m) {
+		for found := q.page.next(s.content, &h, 0, q.keeps, m); found; found = q.page.next(s.content, &h, h.id+1, q.keeps, m) {
 			for i := range h.detections {
 				d := &h.detections[i]
 				if !yield(Detection{

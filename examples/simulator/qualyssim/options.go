@@ -55,6 +55,9 @@ type Options struct {
 	Assets int
 	// AssetSize is the mean size of one asset in bytes, reached by its software list; about 10 kB by default.
 	AssetSize int
+	// AssetCap ends every search of assets after so many, saying that there are no more; a count tells the truth. No
+	// limit by default.
+	AssetCap int
 	// EmptyLastAssetPage makes the last page with assets say hasMore 1, and be followed by one whose asset is null.
 	EmptyLastAssetPage bool
 
@@ -75,7 +78,9 @@ type Options struct {
 
 	// PageCap is the largest number of hosts on a page whatever truncation_limit says; no limit by default.
 	PageCap int
-	// PageBytes ends a page of detections after the host that takes it past so many bytes; no limit by default.
+	// KnowledgeBasePageCap is the largest number of entries in an answer of the KnowledgeBase; no limit by default.
+	KnowledgeBasePageCap int
+	// PageBytes ends a page of hosts after the host that takes it past so many bytes; no limit by default.
 	PageBytes int64
 	// NoGzip never compresses answers.
 	NoGzip bool
@@ -98,6 +103,8 @@ type Options struct {
 	// TokenLifetime is how long a bearer token is valid, four hours by default.
 	TokenLifetime time.Duration
 
+	// NoHostListPermission refuses the host list with 403.
+	NoHostListPermission bool
 	// NoKnowledgeBasePermission refuses the KnowledgeBase with 403.
 	NoKnowledgeBasePermission bool
 	// KnowledgeBaseDelay is the time the KnowledgeBase takes for each QID asked for before it answers.

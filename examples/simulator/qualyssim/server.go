@@ -46,6 +46,7 @@ func New(o Options) *Server {
 	s.faults.set(o.Faults)
 
 	s.mux.Handle("/api/{version}/fo/asset/host/vm/detection/{$}", s.endpoint(Detections, serveDetections))
+	s.mux.Handle("/api/{version}/fo/asset/host/{$}", s.endpoint(HostList, serveHostList))
 	s.mux.Handle("/api/{version}/fo/knowledge_base/vuln/{$}", s.endpoint(KnowledgeBase, serveKnowledgeBase))
 	s.mux.Handle("/api/{version}/fo/activity_log/{$}", s.endpoint(ActivityLog, serveActivity))
 	s.mux.Handle("/api/", s.endpoint(NoAPI, serveUnknownAPI))

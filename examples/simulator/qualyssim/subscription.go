@@ -19,6 +19,7 @@ type subscription struct {
 	touchedDetections map[int64]state
 	touchedEntries    map[int]revision
 	touchedAssets     map[int]revision
+	merged            map[int]int // of a host, by the host that took its agent over
 }
 
 func newSubscription(o Options) *subscription {
@@ -28,6 +29,7 @@ func newSubscription(o Options) *subscription {
 		touchedDetections: map[int64]state{},
 		touchedEntries:    map[int]revision{},
 		touchedAssets:     map[int]revision{},
+		merged:            map[int]int{},
 	}
 	if o.Script != nil {
 		return s
