@@ -33,7 +33,7 @@ func serveDetections(c *call) {
 	q.show.invalidUTF8 = c.mishap.answer[InvalidUTF8]
 	q.show.unknownElements = c.mishap.answer[UnknownElements]
 	q.show.upperCase, q.show.lowerCase = c.mishap.answer[UpperCaseStatus], c.mishap.answer[LowerCaseStatus]
-	_, bytes := c.s.content.size(0)
+	_, bytes := c.s.content.size(0, c.at)
 	list := &hostPages{root: detectionsRoot, dtd: detectionsDTD, page: q.page, keeps: q.keeps, bytes: bytes}
 	list.write = func(x *xmlBuilder, h *host) {
 		q.show.malformed = c.mishap.malformed(h.id)

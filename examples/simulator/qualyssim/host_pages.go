@@ -78,7 +78,7 @@ func (c *call) sendHosts(l *hostPages) {
 		}
 	}
 
-	hosts, _ := c.s.content.size(l.page.idMin)
+	hosts, _ := c.s.content.size(l.page.idMin, c.at)
 	if l.page.limit > 0 {
 		hosts = min(hosts, l.page.limit)
 	}

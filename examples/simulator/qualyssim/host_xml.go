@@ -111,13 +111,16 @@ func (show *hostShow) appendUnknown(x *xmlBuilder) {
 	}
 }
 
+func (s *ScriptedHost) address() string {
+	if s.IP == "" {
+		return "192.0.2.1"
+	}
+	return s.IP
+}
+
 // append writes what the script says about a host.
 func (s *ScriptedHost) append(x *xmlBuilder, h *host) {
-	ip := s.IP
-	if ip == "" {
-		ip = "192.0.2.1"
-	}
-	x.plain("IP", ip)
+	x.plain("IP", s.address())
 	x.plain("TRACKING_METHOD", "IP")
 	if s.Name != "" {
 		x.cdata("DNS", s.Name)

@@ -38,7 +38,8 @@ type Options struct {
 	// TotalBytes, if positive, replaces Hosts: so many hosts that all of them together, as one page with QDS, tags and
 	// all states, weigh about so many bytes.
 	TotalBytes int64
-	// MinDetections and MaxDetections bound the detections of a host in all states; 1 and 20 by default.
+	// MinDetections and MaxDetections bound the detections of a host in all states; 1 and 20 by default. A negative
+	// MinDetections is none: some hosts then have no detections.
 	MinDetections, MaxDetections int
 	// QIDs is the number of QIDs that hosts draw from, 1500 by default, rounded up to a prime. One in 20 has no entry
 	// in the KnowledgeBase.
@@ -73,6 +74,9 @@ type Options struct {
 	ChangeEvery time.Duration
 	// ChangeShare is the share of detections, entries and assets that change in each interval, 0.01 by default.
 	ChangeShare float64
+	// HostTurnover is the share of hosts that vanish, and of new ones that appear, in each interval of ChangeEvery; none
+	// by default. New hosts have higher IDs.
+	HostTurnover float64
 	// ProcessingDelay is how long after its own time a change becomes visible, as with a scan that is still processed.
 	ProcessingDelay time.Duration
 
@@ -127,9 +131,7 @@ func (o Options) withDefaults() Options {
 	if o.MaxDetections <= 0 {
 		o.MaxDetections = max(20, o.MinDetections)
 	}
-	if o.MinDetections <= 0 {
-		o.MinDetections = 1
-	}
+	o.MinDetections = countOr(o.MinDetections, 1)
 	o.MinDetections = min(o.MinDetections, o.MaxDetections)
 	if o.QIDs <= 0 {
 		o.QIDs = 1500
@@ -149,6 +151,9 @@ func (o Options) withDefaults() Options {
 		o.Start = o.Clock()
 	}
 	o.Start = o.Start.UTC().Truncate(time.Second)
+	if o.HostTurnover < 0 || o.HostTurnover > 1 || o.ChangeEvery <= 0 {
+		o.HostTurnover = 0
+	}
 	if o.ChangeShare <= 0 || o.ChangeShare > 1 {
 		o.ChangeShare = 0.01
 	}
