@@ -88,6 +88,9 @@ func assets(src content, q *assetQuery, limit int, m moment) (page []asset, more
 
 // serveAssetSearch answers with a page of assets, each made and sent before the next.
 func serveAssetSearch(c *call) {
+	if c.rejectsClient() {
+		return
+	}
 	if c.r.Method != http.MethodPost {
 		c.failed(http.StatusMethodNotAllowed, "Request method not supported")
 		return
@@ -157,6 +160,15 @@ func serveAssetSearch(c *call) {
 	_ = b.write(j.buf) // the call keeps the error
 }
 
+// rejectsClient answers a call with the token of an API client as CSAM was reported to.
+func (c *call) rejectsClient() bool {
+	if !c.client || !c.mishap.faults.RejectClientTokens {
+		return false
+	}
+	c.failed(http.StatusBadRequest, "Error validating customer from token")
+	return true
+}
+
 // appendHasMore writes hasMore as faults spell it.
 func (c *call) appendHasMore(j *jsonBuilder, more bool) {
 	has, number := c.mishap.answer, "0"
@@ -179,6 +191,9 @@ func (c *call) appendHasMore(j *jsonBuilder, more bool) {
 
 // serveAssetCount answers with how many assets a filter keeps.
 func serveAssetCount(c *call) {
+	if c.rejectsClient() {
+		return
+	}
 	if c.r.Method != http.MethodPost {
 		c.failed(http.StatusMethodNotAllowed, "Request method not supported")
 		return

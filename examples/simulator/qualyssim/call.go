@@ -25,6 +25,7 @@ type call struct {
 	payload []byte // of the gateway's JSON requests
 	mishap  mishap
 	logged  *Request
+	client  bool  // it came with the token of an API client
 	err     error // the first error of writing the answer
 }
 
@@ -51,6 +52,9 @@ func (s *Server) endpoint(api API, serve func(*call)) http.Handler {
 		unread := c.read()
 		s.log.update(func() {
 			c.logged.API, c.logged.Form, c.logged.Query, c.logged.Body = api, redacted(c.form), redacted(r.URL.Query()), string(c.payload)
+			if api == Auth && c.form.Has("username") {
+				c.logged.Auth = FormAuth
+			}
 		})
 		defer c.end() // an Interceptor may panic
 		if unread != nil {

@@ -25,6 +25,10 @@ func (s *Server) handleControl() {
 	s.mux.HandleFunc("POST /simulator/faults", receive(s.SetFaults))
 	s.mux.HandleFunc("POST /simulator/change", receive(s.change))
 	s.mux.HandleFunc("POST /simulator/clock", receive(s.moveClock))
+	s.mux.HandleFunc("POST /simulator/credentials", receive(func(c Credentials) error {
+		s.Rotate(c)
+		return nil
+	}))
 	s.mux.HandleFunc("DELETE /simulator/tokens", func(w http.ResponseWriter, _ *http.Request) {
 		s.RevokeTokens()
 		w.WriteHeader(http.StatusNoContent)

@@ -11,7 +11,38 @@ import (
 const (
 	DefaultUsername = "qualys_user"
 	DefaultPassword = "pa+ss &w%rd<ö"
+
+	DefaultClientID     = "simulated-client"
+	DefaultClientSecret = "s3cret+of &client"
 )
+
+// ServiceLevel is what a subscription may do, as Qualys sells it.
+type ServiceLevel string
+
+// The service levels of Qualys' documents (of 2018; support can change them).
+const (
+	Express    ServiceLevel = "express"    // 1 call at once, 50 a day
+	Standard   ServiceLevel = "standard"   // 2 at once, 300 an hour
+	Enterprise ServiceLevel = "enterprise" // 5 at once, 750 an hour
+	Premium    ServiceLevel = "premium"    // 10 at once, 2000 an hour
+)
+
+// Apply sets the limits of the level, and reports whether it is known.
+func (l ServiceLevel) Apply(o *Options) bool {
+	switch l {
+	case Express:
+		o.Concurrency, o.RateLimit, o.RateWindow = 1, 50, 24*time.Hour
+	case Standard:
+		o.Concurrency, o.RateLimit, o.RateWindow = 2, 300, time.Hour
+	case Enterprise:
+		o.Concurrency, o.RateLimit, o.RateWindow = 5, 750, time.Hour
+	case Premium:
+		o.Concurrency, o.RateLimit, o.RateWindow = 10, 2000, time.Hour
+	default:
+		return false
+	}
+	return true
+}
 
 // RateHeaders says how the headers of the limits are spelled.
 type RateHeaders string
@@ -27,6 +58,8 @@ const (
 type Options struct {
 	// Username and Password are the account; both default together.
 	Username, Password string
+	// ClientID and ClientSecret are a Qualys API client; both default together.
+	ClientID, ClientSecret string
 
 	// Script, if there is one, is the content, in place of what Seed and the sizes below generate.
 	Script *Script
@@ -124,6 +157,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Script != nil {
 		o.Hosts, o.Assets, o.Activities, o.TotalBytes, o.ChangeEvery = -1, -1, -1, 0, 0
+	}
+	if o.ClientID == "" && o.ClientSecret == "" {
+		o.ClientID, o.ClientSecret = DefaultClientID, DefaultClientSecret
 	}
 	o.Hosts = countOr(o.Hosts, 20)
 	o.Assets = countOr(o.Assets, 20)
