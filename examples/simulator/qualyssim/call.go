@@ -56,12 +56,15 @@ func (s *Server) endpoint(api API, serve func(*call)) http.Handler {
 				c.logged.Auth = FormAuth
 			}
 		})
-		defer c.end() // an Interceptor may panic
+		broken := true // unless an Interceptor returns
+		defer func() { c.end(broken) }()
 		if unread != nil {
+			broken = false
 			c.html(http.StatusBadRequest, "<html><body><h1>400 Bad Request</h1></body></html>\n")
 			return
 		}
 		c.intercepted(serve)
+		broken = c.err != nil
 		if c.err != nil && !errors.Is(c.err, errEnded) {
 			// The documented way to break the connection instead of ending the answer.
 			panic(http.ErrAbortHandler)
@@ -73,17 +76,13 @@ func (s *Server) endpoint(api API, serve func(*call)) http.Handler {
 func (c *call) gateway() bool { return c.api == Auth || c.api == Assets }
 
 // end notes how the call ended.
-func (c *call) end() {
-	aborted := recover()
+func (c *call) end(broken bool) {
 	c.s.log.update(func() {
 		c.logged.Status, c.logged.Bytes = c.w.status, c.w.written
-		c.logged.Done, c.logged.Aborted = true, c.err != nil || aborted != nil
+		c.logged.Done, c.logged.Aborted = true, broken
 		c.logged.DurationSeconds = c.s.Now().Sub(c.now).Seconds()
 		c.logged.Faults = c.mishap.names()
 	})
-	if aborted != nil {
-		panic(aborted)
-	}
 }
 
 func (c *call) run(serve func(*call)) {

@@ -290,11 +290,12 @@ func (s *faultSource) draw(api API) mishap {
 		}
 		// What a test asked for by name comes before what the dice say.
 		m.reply = ""
-		if m.add(next.Fault) {
+		switch replaces := m.add(next.Fault); {
+		case replaces:
 			m.status, m.wait, m.waitHeader = next.Status, next.Wait, next.WaitHeader
-		} else if next.Fault == WrongClock {
+		case next.Fault == WrongClock:
 			m.skew, m.datetime = next.ClockSkew, next.Datetime
-		} else if next.CutAfter > 0 {
+		case next.CutAfter > 0:
 			m.cutAfter = next.CutAfter
 		}
 		if next.Count--; next.Count <= 0 {

@@ -51,7 +51,7 @@ func TestServiceLevels(t *testing.T) {
 func TestTooManyAtOnceTellsNoBudget(t *testing.T) {
 	s := New(Options{Concurrency: 1, RateLimit: 1})
 	var inner *httptest.ResponseRecorder
-	s.Intercept(func(_ context.Context, r Request, w http.ResponseWriter, serve func(http.ResponseWriter)) bool {
+	s.Intercept(func(_ context.Context, _ Request, _ http.ResponseWriter, _ func(http.ResponseWriter)) bool {
 		s.Intercept(nil)
 		_, entered := s.limits.enter(Detections, s.Now(), http.Header{}) // a call that runs, and has used up the budget
 		assert.True(t, entered)
