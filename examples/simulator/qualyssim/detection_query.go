@@ -144,6 +144,7 @@ func (s *subscription) hostsFor(bytes int64) int {
 	var h host
 	for index := range sample {
 		s.load(&h, index, s.at(s.options.Start))
+		h.detections = slices.DeleteFunc(h.detections, func(d detection) bool { return d.ignored || d.disabled })
 		s.appendHost(x, &h, &show)
 	}
 	return int(max(1, bytes*sample/int64(len(x.buf))))
