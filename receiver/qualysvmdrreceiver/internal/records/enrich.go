@@ -178,10 +178,10 @@ func (d *fieldDecoder) token() jsontext.Token {
 	return token
 }
 
-// Enrich adds what is known of a detection's entry to its record, as the last key of the body, which json says is JSON. It
-// renews log.record.uid, which covers that too, and item.Bytes. A record may be enriched once. Fields is nil unless the status
-// is EntryFound. Records share the values of fields: what is under KnowledgeBase may not be changed, so that the records have to
-// be marked read-only before others get them.
+// Enrich adds what is known of a detection's entry to its record, as the last key of the body; json says that the body is
+// JSON. It renews log.record.uid, which covers the entry too, and item.Bytes. A record may be enriched once. Fields is nil
+// unless the status is EntryFound. Records share the values of fields: what is under KnowledgeBase may not be changed, so that
+// the records have to be marked read-only before others get them.
 func Enrich(lr plog.LogRecord, item *Item, status EntryStatus, fields *EntryFields, json bool) {
 	var hash uint64
 	if fields != nil {
