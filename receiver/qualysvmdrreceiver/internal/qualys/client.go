@@ -254,7 +254,7 @@ func (c *Client) send(ctx context.Context, r request) (*response, error) {
 }
 
 // ask sends a request and opens its response: what is not a response to it is an *Error. sent is what an authenticator has sent.
-func (c *Client) ask(ctx context.Context, r request) (_ *response, sent string, err error) {
+func (c *Client) ask(ctx context.Context, r request) (_ *response, sent Secret, err error) {
 	e := c.endpoint(r.api.Endpoint())
 	a, err := c.begin(ctx, e, r)
 	if err != nil {

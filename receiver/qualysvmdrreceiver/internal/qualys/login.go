@@ -32,16 +32,25 @@ type Rejection struct {
 	Until time.Time
 	// Tries is how often in a row they were rejected.
 	Tries int
-	// Credential is what an authenticator has sent: a secret. "": it cannot be told.
-	Credential string
+	// Credential is what an authenticator has sent. "": it cannot be told.
+	Credential Secret
 }
+
+// Secret is a text that no message may show.
+type Secret string
+
+// String hides the text.
+func (Secret) String() string { return redacted }
+
+// GoString hides the text.
+func (Secret) GoString() string { return redacted }
 
 // login is the gate that all requests to an endpoint pass. Repeated bad logins lock a Qualys account: requests are sent one at
 // a time until a response has shown that the login is good, and none while it is known to be rejected.
 type login struct {
 	name          EndpointName
 	authenticator bool
-	credential    func(context.Context) string // what the authenticator sends now, "": it cannot be told; may be nil
+	credential    func(context.Context) Secret // what the authenticator sends now, "": it cannot be told; may be nil
 	rejected      func(Rejection)
 	verifying     chan struct{} // holds the one request that finds out
 
@@ -128,7 +137,7 @@ func (l *login) sending(p passage, cancel context.CancelCauseFunc) (done func())
 
 // leave ends a request that enter let through and that ended with err. sent are the credentials of an authenticator that were
 // sent. An error verifies the login if Qualys itself tells it and means something else.
-func (l *login) leave(p passage, sent string, err error) {
+func (l *login) leave(p passage, sent Secret, err error) {
 	var e *Error
 	isError := errors.As(err, &e)
 	l.mu.Lock()
@@ -160,7 +169,7 @@ func (l *login) accept() {
 
 // judge takes note of a 401, or of an account that cannot be used, and returns the rejection that it is. One that may mean
 // something else than the credentials is one only when it has come several times.
-func (l *login) judge(e *Error, sent string) *Rejection {
+func (l *login) judge(e *Error, sent Secret) *Rejection {
 	l.verified = false
 	now := time.Now()
 	if e.Class == Ambiguous {
@@ -246,12 +255,12 @@ func (l *login) look(ctx context.Context) {
 	}
 }
 
-// stable returns the credentials in an Authorization header if they are the same in every request as long as nobody changes them:
-// a signature is not.
-func stable(authorization string) string {
+// StableCredential returns the credentials in an Authorization header if they are the same in every request as long as nobody
+// changes them, else "": a signature is another one each time.
+func StableCredential(authorization string) Secret {
 	scheme, _, _ := strings.Cut(authorization, " ")
 	if strings.EqualFold(scheme, "Basic") || strings.EqualFold(scheme, "Bearer") {
-		return authorization
+		return Secret(authorization)
 	}
 	return ""
 }
