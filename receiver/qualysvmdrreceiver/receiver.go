@@ -13,7 +13,6 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
-	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/config/configretry"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/receiver"
@@ -42,6 +41,7 @@ type vmdrReceiver struct {
 	stop, abort context.CancelFunc
 	running     sync.WaitGroup
 	store       *checkpoint.Store
+	client      *qualys.Client
 	health      *health.Reporter
 	events      *health.Events
 }
@@ -90,28 +90,34 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 	run, stop := context.WithCancel(hard)
 	r.startHealth(host)
 	r.stop, r.abort = stop, abort
+	rejected := &refusals{
+		config: r.config,
+		log:    r.settings.Logger,
+		stored: checkpoint.NewRefusals(store),
+		urls:   map[qualys.EndpointName]string{qualys.Server: server.URL, qualys.Gateway: gateway.URL},
+	}
 	waits := collect.NewWaits(r.settings.ID.String(), r.settings.Logger, r.telemetry)
-	client := qualys.New(qualys.Settings{
+	r.client = qualys.New(qualys.Settings{
 		Server:          server,
 		Gateway:         gateway,
+		APIClient:       r.config.apiClient(),
+		Rejected:        rejected.rejected,
 		UserAgent:       fmt.Sprintf("qualysvmdrreceiver/%s (%s/%s)", version, r.settings.BuildInfo.Command, r.settings.BuildInfo.Version),
 		ReadIdleTimeout: r.config.ReadIdleTimeout,
 		PageTimeout:     r.config.PageTimeout,
 		Reserve:         r.config.RateLimitReserve,
 		Observer:        waits,
 	})
-	refusals := checkpoint.NewRefusals(store)
-	urls := map[qualys.EndpointName]string{qualys.Server: server.URL, qualys.Gateway: gateway.URL}
-	r.recallRefusals(ctx, run, refusals, urls, client)
+	rejected.recall(ctx, r.client)
 	shared := collect.Settings{
 		Receiver:     r.settings.ID.String(),
 		Logger:       r.settings.Logger,
-		Client:       client,
+		Client:       r.client,
 		Store:        store,
 		Telemetry:    r.telemetry,
 		Pipeline:     collect.NewPipeline(hard, r.next, r.obs, configretry.BackOffConfig(r.config.RetryOnFailure)),
 		Waits:        waits,
-		Refused:      r.rememberRefusal(refusals, urls),
+		Refused:      func(context.Context, qualys.EndpointName, error) {},
 		Retry:        configretry.BackOffConfig(r.config.RetryOnFailure),
 		InitialDelay: r.config.InitialDelay,
 		Records:      r.config.records(r.settings),
@@ -123,19 +129,6 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 		return errors.New("gateway::endpoint: is not a URL")
 	}
 	return r.startDatasets(run, shared)
-}
-
-// endpoint makes the client of one of the two hosts.
-func (r *vmdrReceiver) endpoint(ctx context.Context, host component.Host, key string, client *confighttp.ClientConfig, url string) (qualys.Endpoint, error) {
-	httpClient, err := client.ToClient(ctx, host.GetExtensions(), r.settings.TelemetrySettings)
-	if err != nil {
-		return qualys.Endpoint{}, fmt.Errorf("%s: %w", key, err)
-	}
-	e := qualys.Endpoint{URL: url, HTTP: httpClient, Authenticator: client.Auth.HasValue()}
-	if !e.Authenticator {
-		e.Username, e.Password = r.config.Username, string(r.config.Password)
-	}
-	return e, nil
 }
 
 // startHealth makes the reporter of the datasets that are configured.
@@ -207,6 +200,9 @@ func (r *vmdrReceiver) Shutdown(ctx context.Context) error {
 	if r.stop != nil {
 		r.stopDatasets(ctx)
 	}
+	if r.client != nil {
+		r.client.Close()
+	}
 	if r.store == nil {
 		return nil
 	}
@@ -226,45 +222,4 @@ func (r *vmdrReceiver) stopDatasets(ctx context.Context) {
 		r.running.Go(func() { r.events.Close(closing) })
 	}
 	r.running.Wait()
-}
-
-// recallRefusals keeps the client from sending credentials that were refused a short while ago, before a restart, until
-// they may be tried again. An authenticator has credentials of its own, which are not known here.
-func (r *vmdrReceiver) recallRefusals(ctx, run context.Context, refusals *checkpoint.Refusals, urls map[qualys.EndpointName]string, client *qualys.Client) {
-	for endpoint, url := range urls {
-		message, since, recent := refusals.Recent(ctx, url, r.config.Username, string(r.config.Password), time.Now())
-		if !recent || r.authenticates(endpoint) {
-			continue
-		}
-		until := since.Add(checkpoint.RefusalHolds)
-		client.Refuse(endpoint, &qualys.Error{
-			API:   qualys.API(endpoint),
-			Class: qualys.Config,
-			Text: fmt.Sprintf("the same credentials were refused at %s, and may lock the account: change them, or restart after %s (%s)",
-				since.UTC().Format(time.RFC3339), until.UTC().Format(time.RFC3339), message),
-		})
-		reopen := time.AfterFunc(time.Until(until), func() { client.Refuse(endpoint, nil) })
-		context.AfterFunc(run, func() { reopen.Stop() })
-	}
-}
-
-// authenticates tells whether an authenticator replaces user name and password at an endpoint.
-func (r *vmdrReceiver) authenticates(endpoint qualys.EndpointName) bool {
-	if endpoint == qualys.Server {
-		return r.config.Server.Auth.HasValue()
-	}
-	return r.config.Gateway.Auth.HasValue()
-}
-
-// rememberRefusal stores which credentials an endpoint has refused.
-func (r *vmdrReceiver) rememberRefusal(refusals *checkpoint.Refusals, urls map[qualys.EndpointName]string) func(context.Context, qualys.EndpointName, error) {
-	return func(ctx context.Context, endpoint qualys.EndpointName, cause error) {
-		if r.authenticates(endpoint) {
-			return
-		}
-		err := refusals.Remember(ctx, urls[endpoint], r.config.Username, string(r.config.Password), time.Now(), cause.Error())
-		if err != nil {
-			r.settings.Logger.Error("The refusal of the credentials could not be stored; a restart would try them again.", zap.Error(err))
-		}
-	}
 }

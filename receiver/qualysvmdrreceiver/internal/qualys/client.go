@@ -61,7 +61,8 @@ type Settings struct {
 	Server, Gateway Endpoint
 	// APIClient logs in to both, in place of their user names and passwords, if it has an ID. The gateway must be there then.
 	APIClient APIClient
-	// Rejected is told, once each time, that credentials were rejected; nil is allowed. It may take as long as storing that does.
+	// Rejected is told, once each time, that credentials were rejected, and once that they work again; nil is allowed. It may take as
+	// long as storing that does.
 	Rejected func(Rejection)
 	// UserAgent names the receiver and its version in every request. "": qualysvmdr.
 	UserAgent string
@@ -128,7 +129,7 @@ func New(s Settings) *Client {
 
 // gatewayRejected passes a rejection on. One of an API client holds for both endpoints.
 func (c *Client) gatewayRejected(r Rejection) {
-	if c.settings.APIClient.ID != "" && !c.server.authenticator {
+	if c.forBoth() {
 		c.server.login.refuse(r)
 	}
 	if c.settings.Rejected != nil {
@@ -140,6 +141,14 @@ func (c *Client) gatewayRejected(r Rejection) {
 // known from elsewhere, as from before a restart.
 func (c *Client) Recall(r Rejection) {
 	c.endpoint(r.Endpoint).login.refuse(r)
+	if r.Endpoint == Gateway && c.forBoth() {
+		c.server.login.refuse(r)
+	}
+}
+
+// forBoth reports whether a rejection by the gateway holds for the server as well: the token of an API client does.
+func (c *Client) forBoth() bool {
+	return c.settings.APIClient.ID != "" && !c.server.authenticator
 }
 
 // Refuse makes every further call to the endpoint return err at once, without sending anything. A nil err allows calls again.

@@ -20,20 +20,19 @@ var (
 	rejectionWaits = []time.Duration{15 * time.Minute, time.Hour, 4 * time.Hour, 24 * time.Hour}
 )
 
-// watchEvery is how often it is looked whether rejected credentials have changed.
-const watchEvery = 15 * time.Second
-
 // Rejection says that an endpoint has rejected credentials.
 type Rejection struct {
 	Endpoint EndpointName
-	// Err is what the calls return while the rejection holds.
+	// Err is what the calls return while the rejection holds. nil: the credentials work again.
 	Err *Error
 	// Until is when the next request may be sent. Zero: not with these credentials.
 	Until time.Time
 	// Tries is how often in a row they were rejected.
 	Tries int
-	// Credential is what an authenticator has sent. "": it cannot be told.
+	// Credential is what an authenticator has sent. "": it cannot be told, or is known from before a restart.
 	Credential Secret
+	// Same reports whether a credential is the one that was rejected. nil: it cannot be told.
+	Same func(Secret) bool
 }
 
 // Secret is a text that no message may show.
@@ -44,6 +43,14 @@ func (Secret) String() string { return redacted }
 
 // GoString hides the text.
 func (Secret) GoString() string { return redacted }
+
+// same is the Same of a Rejection of s.
+func (s Secret) same() func(Secret) bool {
+	if s == "" {
+		return nil
+	}
+	return func(other Secret) bool { return other == s }
+}
 
 // login is the gate that all requests to an endpoint pass. Repeated bad logins lock a Qualys account: requests are sent one at
 // a time until a response has shown that the login is good, and none while it is known to be rejected.
@@ -58,10 +65,9 @@ type login struct {
 	mu        sync.Mutex
 	verified  bool
 	rejection Rejection // Err is nil if there is none
-	reopened  chan struct{}
-	unsure    int    // 401 in a row that may mean something else
-	number    uint64 // of the request that was let through last
-	judged    uint64 // requests up to this one were let through before the last 401 was read
+	unsure    int       // 401 in a row that may mean something else
+	number    uint64    // of the request that was let through last
+	judged    uint64    // requests up to this one were let through before the last 401 was read
 	underWay  map[uint64]context.CancelCauseFunc
 }
 
@@ -147,7 +153,7 @@ func (l *login) leave(p passage, sent Secret, err error) {
 		l.judged = l.number
 		told = l.judge(e, sent)
 	case err == nil, isError && e.Code != 0 && !outage(e.Code) && !e.Login:
-		l.accept()
+		told = l.accept()
 	}
 	l.mu.Unlock()
 	if told != nil && l.rejected != nil {
@@ -158,13 +164,19 @@ func (l *login) leave(p passage, sent Secret, err error) {
 	}
 }
 
-// accept notes that the login is good, which a request that was sent before a rejection does not show.
-func (l *login) accept() {
+// accept notes that the login is good, which a request that was sent before a rejection does not show. It returns what is to be
+// told of credentials that were rejected before.
+func (l *login) accept() *Rejection {
 	if l.holds() {
-		return
+		return nil
 	}
+	rejected := l.rejection.Tries > 0
 	l.open()
 	l.verified = true
+	if !rejected {
+		return nil
+	}
+	return &Rejection{Endpoint: l.name}
 }
 
 // judge takes note of a 401, or of an account that cannot be used, and returns the rejection that it is. One that may mean
@@ -176,12 +188,12 @@ func (l *login) judge(e *Error, sent Secret) *Rejection {
 		if l.unsure < len(unsureWaits) && l.rejection.Tries == 0 {
 			e.RetryAt = now.Add(unsureWaits[l.unsure])
 			l.unsure++
-			l.hold(Rejection{Endpoint: l.name, Err: e, Until: e.RetryAt, Tries: l.rejection.Tries, Credential: sent})
+			l.hold(Rejection{Endpoint: l.name, Err: e, Until: e.RetryAt, Tries: l.rejection.Tries, Credential: sent, Same: sent.same()})
 			return nil
 		}
 		e.Class = Config
 	}
-	r := Rejection{Endpoint: l.name, Err: e, Tries: l.rejection.Tries + 1, Credential: sent}
+	r := Rejection{Endpoint: l.name, Err: e, Tries: l.rejection.Tries + 1, Credential: sent, Same: sent.same()}
 	if l.authenticator {
 		e.RetryAt = now.Add(rejectionWaits[min(r.Tries, len(rejectionWaits))-1])
 		r.Until = e.RetryAt
@@ -194,12 +206,6 @@ func (l *login) judge(e *Error, sent Secret) *Rejection {
 func (l *login) hold(r Rejection) {
 	l.rejection = r
 	l.verified = false
-	if l.credential != nil && r.Err.reopened == nil {
-		if l.reopened == nil {
-			l.reopened = make(chan struct{})
-		}
-		r.Err.reopened = l.reopened
-	}
 	for _, cancel := range l.underWay {
 		cancel(r.Err)
 	}
@@ -209,10 +215,6 @@ func (l *login) hold(r Rejection) {
 // open forgets a rejection.
 func (l *login) open() {
 	l.rejection, l.unsure = Rejection{}, 0
-	if l.reopened != nil {
-		close(l.reopened)
-		l.reopened = nil
-	}
 }
 
 // refuse closes the gate for a rejection that is known from elsewhere, or opens it if there is none.
@@ -244,13 +246,13 @@ func (l *login) look(ctx context.Context) {
 	r := l.rejection
 	holds := l.holds()
 	l.mu.Unlock()
-	if !holds || l.credential == nil || r.Credential == "" {
+	if !holds || l.credential == nil || r.Same == nil {
 		return
 	}
 	now := l.credential(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now != "" && now != r.Credential && l.rejection.Err == r.Err {
+	if now != "" && !r.Same(now) && l.rejection.Err == r.Err {
 		l.open()
 	}
 }
@@ -263,20 +265,4 @@ func StableCredential(authorization string) Secret {
 		return Secret(authorization)
 	}
 	return ""
-}
-
-// Watch looks every now and then whether an authenticator supplies other credentials than those that were rejected, and allows
-// requests again if so, until ctx ends. Nothing is sent to Qualys for it.
-func (c *Client) Watch(ctx context.Context) {
-	ticker := time.NewTicker(watchEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			c.server.login.look(ctx)
-			c.gateway.login.look(ctx)
-		case <-ctx.Done():
-			return
-		}
-	}
 }

@@ -270,6 +270,7 @@ func TestDistancesBeginAnewAfterASuccess(t *testing.T) {
 		pass(time.Hour)
 		require.NoError(t, detections(t.Context(), c))
 		assert.Nil(t, c.Refused(Server))
+		assert.Equal(t, Rejection{Endpoint: Server}, rejections[2], "they work again: nothing is to be remembered")
 		e := requireError(t, detections(t.Context(), c))
 		assert.Equal(t, time.Now().Add(15*time.Minute), e.RetryAt)
 	})
@@ -284,35 +285,16 @@ func TestChangedCredentialsAreTriedAtOnce(t *testing.T) {
 		}
 		good(w, r)
 	}
-	t.Run("by a call", func(t *testing.T) {
+	t.Run("a good one", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			credential := "Basic old"
 			var rejections []Rejection
 			f, c, _ := start(t, handler, supplied(&credential, &rejections))
-			e := requireError(t, detections(t.Context(), c))
+			require.Error(t, detections(t.Context(), c))
 			require.Error(t, detections(t.Context(), c))
 			assert.Len(t, f.received(), 1)
 			credential = "Basic new"
 			require.NoError(t, detections(t.Context(), c))
-			<-e.Reopened()
-		})
-	})
-	t.Run("while nobody calls", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			credential := "Basic old"
-			var rejections []Rejection
-			f, c, _ := start(t, handler, supplied(&credential, &rejections))
-			ctx, stop := context.WithCancel(t.Context())
-			var watching sync.WaitGroup
-			watching.Go(func() { c.Watch(ctx) })
-			e := requireError(t, detections(t.Context(), c))
-			time.AfterFunc(time.Minute, func() { credential = "Basic new" })
-			<-e.Reopened()
-			assert.LessOrEqual(t, time.Since(bubbleStart), time.Minute+watchEvery)
-			require.NoError(t, detections(t.Context(), c))
-			assert.Len(t, f.received(), 2)
-			stop()
-			watching.Wait()
 		})
 	})
 	t.Run("a signature always changes", func(t *testing.T) {
@@ -349,7 +331,7 @@ func TestRecalledRejections(t *testing.T) {
 		f, c, _ := start(t, bad, supplied(&credential, &rejections))
 		until := time.Now().Add(time.Hour)
 		c.Recall(Rejection{
-			Endpoint: Server, Until: until, Tries: 2, Credential: Secret(credential),
+			Endpoint: Server, Until: until, Tries: 2, Same: Secret(credential).same(),
 			Err: &Error{API: Detections, Class: Config, Login: true, Text: "rejected before", RetryAt: until},
 		})
 		assert.Equal(t, until, requireError(t, detections(t.Context(), c)).RetryAt)
@@ -358,6 +340,10 @@ func TestRecalledRejections(t *testing.T) {
 		e := requireError(t, detections(t.Context(), c))
 		assert.Equal(t, time.Now().Add(4*time.Hour), e.RetryAt, "the third one")
 		assert.Len(t, f.received(), 1)
+
+		c.Recall(Rejection{Endpoint: Server, Tries: 2, Same: Secret("Basic other").same(), Err: &Error{API: Detections}})
+		require.Error(t, detections(t.Context(), c))
+		assert.Len(t, f.received(), 2, "others were rejected then")
 	})
 }
 
@@ -370,7 +356,6 @@ func TestARejectedPasswordHoldsForEver(t *testing.T) {
 		})
 		e := requireError(t, detections(t.Context(), c))
 		assert.Zero(t, e.RetryAt)
-		assert.Nil(t, e.Reopened())
 		pass(1000 * time.Hour)
 		assert.Same(t, e, requireError(t, detections(t.Context(), c)))
 		assert.Len(t, f.received(), 1)
