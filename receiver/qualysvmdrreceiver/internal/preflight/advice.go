@@ -18,7 +18,7 @@ var rights = map[string]string{
 	collect.ActivityLogDataset:     "The account needs API access and sight of the activity log.",
 }
 
-// accounts is what to do about an account that is refused, by Qualys's code.
+// accounts is what to do about an account that cannot be used, by Qualys's code.
 var accounts = map[int]string{
 	2001: "Have the subscription or the account renewed.",
 	2002: "Have the account activated.",

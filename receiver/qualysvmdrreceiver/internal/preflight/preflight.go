@@ -60,7 +60,7 @@ type check struct {
 var errAuthenticator = errors.New("an authenticator logs in, which runs in a collector only")
 
 // Run sends one request for each dataset that cfg has, one after the other. Each may take as long as timeout. Logins in
-// refusals are not sent; those that are refused are added to them.
+// refusals are not sent; those that are rejected are added to them.
 func Run(ctx context.Context, cfg *qualysvmdrreceiver.Config, timeout time.Duration, refusals Refusals) ([]Finding, error) {
 	limit := &limits{}
 	client, err := newClient(ctx, cfg, limit)

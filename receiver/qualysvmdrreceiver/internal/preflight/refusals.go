@@ -48,7 +48,7 @@ func host(url string) string { return strings.ToLower(strings.TrimRight(url, "/"
 func (r Refusals) recall(cfg *qualysvmdrreceiver.Config, client *qualys.Client) {
 	for endpoint, l := range logins(cfg) {
 		if err, known := r[l]; known {
-			client.Refuse(endpoint, err)
+			client.Recall(qualys.Rejection{Endpoint: endpoint, Err: err})
 		}
 	}
 }
@@ -56,7 +56,7 @@ func (r Refusals) recall(cfg *qualysvmdrreceiver.Config, client *qualys.Client) 
 // remember adds what was rejected of the client's.
 func (r Refusals) remember(cfg *qualysvmdrreceiver.Config, client *qualys.Client) {
 	for endpoint, l := range logins(cfg) {
-		if err := client.Refused(endpoint); err != nil {
+		if err := client.Rejection(endpoint); err != nil {
 			r[l] = err
 		}
 	}

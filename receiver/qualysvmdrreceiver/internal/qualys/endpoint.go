@@ -20,7 +20,7 @@ type Endpoint struct {
 	HTTP *http.Client
 	// Username and Password log in; empty with an authenticator.
 	Username, Password string
-	// Authenticator tells that HTTP adds credentials by itself.
+	// Authenticator is true if HTTP adds credentials by itself.
 	Authenticator bool
 	// Credential returns what the authenticator would send now, as StableCredential does, without sending it. It may be nil.
 	Credential func(context.Context) Secret

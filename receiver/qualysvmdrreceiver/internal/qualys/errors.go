@@ -43,7 +43,7 @@ type Error struct {
 	Code   int    // of Qualys; 0 if the response names none
 	Text   string // what the response says: one line of at most 300 bytes, without credentials
 	Class  Class
-	// Login tells that the account is meant, not the request: of class Config it stops every API of the endpoint.
+	// Login is true if the account is meant, not the request: of class Config it stops every API of the endpoint.
 	Login bool
 	// Parameter is the parameter of the request that a response of 1901-1908 or 1922 names, if it names one that was sent.
 	Parameter string

@@ -217,8 +217,8 @@ func (l *login) open() {
 	l.rejection, l.unsure = Rejection{}, 0
 }
 
-// refuse closes the gate for a rejection that is known from elsewhere, or opens it if there is none.
-func (l *login) refuse(r Rejection) {
+// recall closes the gate for a rejection that is known from elsewhere, or opens it if there is none.
+func (l *login) recall(r Rejection) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.verified = false
@@ -230,8 +230,8 @@ func (l *login) refuse(r Rejection) {
 	l.hold(r)
 }
 
-// refusal returns the error for which nothing is sent, or nil.
-func (l *login) refusal() *Error {
+// rejectedWith returns the error for which nothing is sent, or nil.
+func (l *login) rejectedWith() *Error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.holds() {

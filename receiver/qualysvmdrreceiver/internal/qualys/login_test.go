@@ -54,12 +54,12 @@ func TestABadPasswordIsSentOnce(t *testing.T) {
 		errs := askServer(t.Context(), c)
 		assert.Len(t, f.received(), 1)
 		assert.Same(t, errs[0], errs[1])
-		assert.Same(t, errs[0], error(c.Refused(Server)))
+		assert.Same(t, errs[0], error(c.Rejection(Server)))
 		assert.Same(t, errs[0], detections(t.Context(), c))
 		assert.Len(t, f.received(), 1)
-		assert.Nil(t, c.Refused(Gateway), "each host finds out by itself")
+		assert.Nil(t, c.Rejection(Gateway), "each host finds out by itself")
 
-		c.Refuse(Server, nil)
+		c.Recall(Rejection{Endpoint: Server})
 		assert.Error(t, detections(t.Context(), c))
 		assert.Len(t, f.received(), 2, "allowed again")
 	})
@@ -125,7 +125,7 @@ func TestKnownRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, c, _ := start(t, good)
 		known := &Error{API: Auth, Class: Config, Login: true, Text: "refused before"}
-		c.Refuse(Gateway, known)
+		c.Recall(Rejection{Endpoint: Gateway, Err: known})
 		_, err := readAssets(t.Context(), c, AssetQuery{})
 		assert.Same(t, known, requireError(t, err))
 		assert.Empty(t, f.received())
@@ -269,7 +269,7 @@ func TestDistancesBeginAnewAfterASuccess(t *testing.T) {
 		require.Error(t, detections(t.Context(), c))
 		pass(time.Hour)
 		require.NoError(t, detections(t.Context(), c))
-		assert.Nil(t, c.Refused(Server))
+		assert.Nil(t, c.Rejection(Server))
 		assert.Equal(t, Rejection{Endpoint: Server}, rejections[2], "they work again: nothing is to be remembered")
 		e := requireError(t, detections(t.Context(), c))
 		assert.Equal(t, time.Now().Add(15*time.Minute), e.RetryAt)

@@ -125,7 +125,7 @@ func TestARejectedTokenIsReplacedOnce(t *testing.T) {
 				e := requireError(t, err)
 				assert.Equal(t, tt.err, e.Error())
 				assert.Equal(t, tt.refused, e.Login)
-				assert.Equal(t, tt.refused, c.Refused(Gateway) != nil)
+				assert.Equal(t, tt.refused, c.Rejection(Gateway) != nil)
 				if !tt.refused {
 					assert.Equal(t, Ambiguous, e.Class, "/auth takes the login")
 					return
@@ -218,7 +218,7 @@ func TestTokensAreShared(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "token-2", token)
 
-	tk.turn <- struct{}{} // somebody logs in for ever
+	tk.slot <- struct{}{} // somebody logs in for ever
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = tk.get(ended)
@@ -326,7 +326,7 @@ func TestARefusedAPIClientStopsBothEndpoints(t *testing.T) {
 			assert.Same(t, e, requireError(t, detections(t.Context(), c)))
 			assert.Equal(t, []string{"/auth/oidc"}, f.paths())
 			assert.Len(t, rejections, 1)
-			assert.Same(t, e, c.Refused(Server))
+			assert.Same(t, e, c.Rejection(Server))
 		})
 	}
 }
@@ -369,7 +369,7 @@ func TestARejectedTokenOfAnAPIClient(t *testing.T) {
 		e := requireError(t, detections(t.Context(), c))
 		assert.Equal(t, Ambiguous, e.Class)
 		assert.False(t, e.Login)
-		assert.Nil(t, c.Refused(Server))
+		assert.Nil(t, c.Rejection(Server))
 		assert.Equal(t, []string{"/auth/oidc", "/api/5.0/fo/asset/host/vm/detection/", "/auth/oidc", "/api/5.0/fo/asset/host/vm/detection/"}, f.paths())
 	})
 }
