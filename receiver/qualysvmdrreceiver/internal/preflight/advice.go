@@ -18,7 +18,7 @@ var rights = map[string]string{
 	collect.ActivityLogDataset:     "The account needs API access and sight of the activity log.",
 }
 
-// accounts is what to do about an account that is refused, by Qualys's code.
+// accounts is what to do about an account that cannot be used, by Qualys's code.
 var accounts = map[int]string{
 	2001: "Have the subscription or the account renewed.",
 	2002: "Have the account activated.",
@@ -44,7 +44,7 @@ func advise(dataset string, err error) (missing, advice string) {
 		if advice, known := accounts[answer.Code]; known {
 			return "account", advice
 		}
-		return "login", "Check user name, password and platform. It was sent once; repeated bad logins lock the account."
+		return "login", "Check user name and password, or client_id, client_secret and client_type, and platform. It was sent once; repeated bad logins lock the account."
 	case answer.Class == qualys.Config && answer.Code >= 1901 && answer.Code <= 1922:
 		return "version", "The platform does not know a parameter: check api_version."
 	case answer.Class == qualys.Config:

@@ -4,7 +4,7 @@
 // Package preflight finds out, with one cheap request for each configured dataset, whether login, permission and module are
 // there. It is for people who set up a receiver; the receiver itself sends no extra request.
 //
-// A login that was refused is not tried again for another dataset of the same host, nor for another receiver, and limits are
+// Credentials that were rejected are not sent again for another dataset of the same host, nor for another receiver, and limits are
 // not waited for. Where an authenticator (auth:) logs in, nothing can be found out: it is an extension, which runs in a
 // collector only.
 package preflight
@@ -60,7 +60,7 @@ type check struct {
 var errAuthenticator = errors.New("an authenticator logs in, which runs in a collector only")
 
 // Run sends one request for each dataset that cfg has, one after the other. Each may take as long as timeout. Logins in
-// refusals are not sent; those that are refused are added to them.
+// refusals are not sent; those that are rejected are added to them.
 func Run(ctx context.Context, cfg *qualysvmdrreceiver.Config, timeout time.Duration, refusals Refusals) ([]Finding, error) {
 	limit := &limits{}
 	client, err := newClient(ctx, cfg, limit)
@@ -145,6 +145,7 @@ func newClient(ctx context.Context, cfg *qualysvmdrreceiver.Config, observer qua
 	}
 	return qualys.New(qualys.Settings{
 		Server: server, Gateway: gateway, UserAgent: "qualysvmdrcheck",
+		APIClient:       qualys.APIClient{ID: cfg.ClientID, Secret: string(cfg.ClientSecret), Type: qualys.ClientType(cfg.ClientType)},
 		ReadIdleTimeout: cfg.ReadIdleTimeout, PageTimeout: cfg.PageTimeout, Observer: observer,
 	}), nil
 }
