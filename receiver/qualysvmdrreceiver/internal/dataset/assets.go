@@ -27,6 +27,9 @@ const (
 	// fewer is the share of the assets that a collection may miss of the number that was told before it: assets come and go
 	// meanwhile.
 	fewer = 0.01
+	// selectedOtherwise is the Found, which assets do not have, of one that the server has selected by another date than those
+	// that it shows: the next window can bring it again.
+	selectedOtherwise = 1
 	// countAhead is how far in the future no asset was updated yet.
 	countAhead = 24 * time.Hour
 )
@@ -110,8 +113,7 @@ func (a *assets) portsSince(p *engine.Pass) time.Time {
 
 // Repeats implements [engine.Source].
 func (a *assets) Repeats(item *records.Item, since time.Time) bool {
-	// Which of its two times an asset is selected by is not known, nor what selects one that has none.
-	return item.Updated == 0 || max(item.Updated, item.Modified) >= since.Unix()
+	return item.Updated == 0 || item.Found == selectedOtherwise || max(item.Updated, item.Modified) >= since.Unix()
 }
 
 // Judge implements [engine.Source].
@@ -235,6 +237,7 @@ func (a *assets) selects(p *engine.Pass, item *records.Item) bool {
 	if p.Filter == "" || item.Updated == 0 || item.Updated >= p.Since.Unix() {
 		return true
 	}
+	item.Found = selectedOtherwise
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.filtered && !a.ignored
