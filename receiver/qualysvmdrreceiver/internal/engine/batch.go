@@ -6,6 +6,7 @@ package engine
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -57,6 +58,9 @@ type Batches struct {
 	held     int        // bytes of the budget, of the current batch and of the one in flight
 	// blocked is how long reading has stood still because a batch was not accepted yet.
 	blocked time.Duration
+	// rejected is how many batches of the dataset were rejected, nil: nobody counts; before is how many that had been.
+	rejected *atomic.Int64
+	before   int64
 }
 
 // Add puts a chunk, which goes over to b, into the current batch, and sends that on its way first when both do not fit
@@ -179,7 +183,9 @@ func (b *Batches) End() error {
 }
 
 // HeldUp reports whether it can be the pipeline's fault, or that of a stage, that a response broke while it was read.
-func (b *Batches) HeldUp() bool { return b.blocked > stalled }
+func (b *Batches) HeldUp() bool {
+	return b.blocked > stalled || b.rejected != nil && b.rejected.Load() != b.before
+}
 
 // Budget bounds how much text all shards together have gathered. One may always go on. It is safe for concurrent use.
 type Budget struct {
