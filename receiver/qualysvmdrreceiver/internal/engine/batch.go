@@ -33,8 +33,10 @@ type Batch struct {
 	// Items describe the records of Logs, in their order.
 	Items      []records.Item
 	Duplicates []records.Item
-	Bytes      int
-	Units      int
+	// Summaries are what is to be known of hosts of the host list when they are gone, one of each of Items.
+	Summaries []records.HostSummary
+	Bytes     int
+	Units     int
 	// UnitDone is the last unit that ended in this batch, 0: none.
 	UnitDone uint64
 }
@@ -118,6 +120,7 @@ func (b *Batch) append(c Chunk) {
 	}
 	b.Items = append(b.Items, c.Items...)
 	b.Duplicates = append(b.Duplicates, c.Duplicates...)
+	b.Summaries = append(b.Summaries, c.Summaries...)
 	b.Bytes += c.Bytes
 	b.Units += c.UnitsDone
 	if c.UnitDone != 0 {
