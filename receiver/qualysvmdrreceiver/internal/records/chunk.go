@@ -19,7 +19,7 @@ type Chunk struct {
 	UnitDone uint64
 	// UnitsDone is how many hosts, entries, assets or rows ended, those without a wanted record included.
 	UnitsDone int
-	// Truncated is how many values were cut at 4 MiB.
+	// Truncated is how many values were truncated at 4 MiB.
 	Truncated int
 	// Repaired is in how many values bytes or characters were met that their format forbids.
 	Repaired int64

@@ -22,7 +22,7 @@ type machine struct {
 func (m *machine) reset() { *m = machine{addresses: m.addresses[:0]} }
 
 // addAddresses adds the addresses in text, which may be several between commas, without those that are known or none.
-func (m *machine) addAddresses(b *blocks, text []byte) {
+func (m *machine) addAddresses(b *arena, text []byte) {
 	for address := range bytes.SplitSeq(text, []byte(",")) {
 		address = trimRight(trimLeft(address))
 		if len(address) == 0 {
@@ -36,7 +36,7 @@ func (m *machine) addAddresses(b *blocks, text []byte) {
 			known = known || have == string(address)
 		}
 		if !known {
-			m.addresses = append(m.addresses, b.cut(address))
+			m.addresses = append(m.addresses, b.keep(address))
 		}
 	}
 }
@@ -71,7 +71,7 @@ func (b *builder) describe(attrs pcommon.Map, m *machine) {
 }
 
 // addStrings adds the addresses in a string, or in the strings of a list.
-func (m *machine) addStrings(b *blocks, nodes []node, at int32, text []byte) {
+func (m *machine) addStrings(b *arena, nodes []node, at int32, text []byte) {
 	if at == 0 {
 		return
 	}
