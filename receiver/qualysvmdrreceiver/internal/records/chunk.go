@@ -12,6 +12,9 @@ type Chunk struct {
 	Logs plog.Logs
 	// Items describe the records, one each, in their order.
 	Items []Item
+	// Summaries are what is to be known of the hosts of the host list when they are gone, one of each of Items. There are
+	// none of other records.
+	Summaries []HostSummary
 	// Bytes is the size of the records' text: that of the JSON, or of the keys and strings of the bodies, where a list's
 	// key counts once more for each entry.
 	Bytes int

@@ -63,7 +63,7 @@ type EntryFields struct {
 type entryValues struct {
 	fields pcommon.Map
 	shared *xpdata.MapBuilder // what all records of the entry hold, nil: each gets a copy
-	bytes  int                // of keys and strings
+	bytes  int                // of keys and strings, as Item.Bytes has them
 }
 
 // put fills a map that is empty. Copying dozens of values into each record would take as long as half of all else that is done
@@ -137,12 +137,12 @@ func (d *fieldDecoder) object(m *xpdata.MapBuilder) {
 	for d.PeekKind() == '"' {
 		key := d.token().String()
 		d.bytes += len(key)
-		d.value(m.AppendEmpty(key))
+		d.value(key, m.AppendEmpty(key))
 	}
 	d.token()
 }
 
-func (d *fieldDecoder) value(v pcommon.Value) {
+func (d *fieldDecoder) value(key string, v pcommon.Value) {
 	switch d.PeekKind() {
 	case '{':
 		var b xpdata.MapBuilder
@@ -151,7 +151,8 @@ func (d *fieldDecoder) value(v pcommon.Value) {
 	case '[':
 		d.token()
 		for s := v.SetEmptySlice(); d.PeekKind() != ']' && d.PeekKind() != 0; {
-			d.value(s.AppendEmpty())
+			d.bytes += len(key)
+			d.value(key, s.AppendEmpty())
 		}
 		d.token()
 	case '"':

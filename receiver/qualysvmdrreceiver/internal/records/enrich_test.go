@@ -113,27 +113,10 @@ func TestDetectionsCarryTheirEntry(t *testing.T) {
 			structured := enriched(t, false, answer, test.status, test.fields)
 			m := onlyRecord(t, structured).Body().Map()
 			assert.Equal(t, "KnowledgeBase", keysOf(m)[m.Len()-1])
-			assert.Equal(t, textBytes(onlyRecord(t, structured).Body()), int(structured.Items[0].Bytes))
+			assert.Equal(t, textSize(onlyRecord(t, structured).Body()), int(structured.Items[0].Bytes))
 			agree(t, structured, text)
 		})
 	}
-}
-
-// textBytes is the size of the keys and strings of a body.
-func textBytes(v pcommon.Value) (size int) {
-	switch v.Type() {
-	case pcommon.ValueTypeMap:
-		for key, member := range v.Map().All() {
-			size += len(key) + textBytes(member)
-		}
-	case pcommon.ValueTypeSlice:
-		for _, entry := range v.Slice().All() {
-			size += textBytes(entry)
-		}
-	case pcommon.ValueTypeStr:
-		size = len(v.Str())
-	}
-	return size
 }
 
 // A reader that drops duplicates by the UID must not drop a change of the entry.
@@ -209,4 +192,22 @@ func TestFieldsAreCopiedWherePdataIsPooled(t *testing.T) {
 	}
 	assert.Equal(t, want, onlyRecord(t, second).Body().AsString())
 	assert.Contains(t, want, `"Title":"a \"b\" €"`)
+}
+
+// enrichedOf returns the detections of the test data with an entry that is known, and with ones that are not.
+func enrichedOf(t *testing.T, settings Settings) Chunk {
+	t.Helper()
+	settings.EnrichFields = enrichFields
+	fields, err := ParseEntryFields(typicalFields(t))
+	require.NoError(t, err)
+	out := detectionsOf(t, settings, testdata(t, "detections.xml"))
+	for i, lr := range recordsOf(out) {
+		status := []EntryStatus{EntryFound, EntryNotFound, EntryUnavailable}[i%3]
+		known := fields
+		if status != EntryFound {
+			known = nil
+		}
+		Enrich(lr, &out.Items[i], status, known, settings.JSON)
+	}
+	return out
 }

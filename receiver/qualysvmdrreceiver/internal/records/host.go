@@ -130,10 +130,7 @@ func (h *host) complete(nodes []node) []node {
 	interner, text := h.tape.interner, h.tape.text
 	var at places
 	at.find(nodes, 1, len(nodes))
-	hostname := node{key: interner.key("Hostname"), kind: str, size: 1}
-	if i := named(nodes, text, &at); i != 0 {
-		hostname.off, hostname.len = nodes[i].off, nodes[i].len
-	}
+	hostname := hostnameOf(interner, nodes, text, &at)
 	// From the back, so that indexes stay right.
 	if at[roleID] == 0 {
 		nodes = insert(nodes, int(at[roleDetection]), node{key: interner.key("Id"), kind: integer, size: 1})
@@ -150,6 +147,15 @@ func (h *host) complete(nodes []node) []node {
 		nodes = insert(nodes, after, hostname)
 	}
 	return nodes
+}
+
+// hostnameOf returns the Hostname of a host, which is empty if it has no name.
+func hostnameOf(interner *interner, nodes []node, text []byte, at *places) node {
+	hostname := node{key: interner.key("Hostname"), kind: str, size: 1}
+	if i := named(nodes, text, at); i != 0 {
+		hostname.off, hostname.len = nodes[i].off, nodes[i].len
+	}
+	return hostname
 }
 
 // named returns the index of the string that is the host's name, 0: it has none.
@@ -211,26 +217,17 @@ func (h *host) write(b *builder, detection int) {
 
 // know notes what the records say of the host around their bodies.
 func (h *host) know(b *builder, at *places) {
-	text := h.tape.text
-	h.machine.reset()
-	for _, r := range [...]role{roleEC2InstanceID, roleCloudResourceID, roleQGHostID} {
-		if id := textOf(h.nodes, at[r], text); len(id) > 0 {
-			h.machine.id = b.arena.keep(id)
-			break
-		}
-	}
-	h.machine.name = b.arena.keep(textOf(h.nodes, at[roleHostname], text))
-	for _, r := range [...]role{roleIP, roleIPv6} {
-		h.machine.addStrings(&b.arena, h.nodes, at[r], text)
-	}
-	if h.id != 0 {
-		h.machine.hostID, h.machine.hasHostID = int64(h.id), true
-	}
+	h.machine.know(&b.arena, h.nodes, at, h.tape.text, h.id)
 	h.assetID, h.hasAssetID = intOf(h.nodes, at[roleAssetID])
-	h.scanned = 0
-	for _, r := range [...]role{roleLastScan, roleLastVMScanned, roleLastVMAuthScanned, roleLastPCScanned} {
-		if s, ok := parseTime(textOf(h.nodes, at[r], text)); ok {
-			h.scanned = max(h.scanned, s)
+	h.scanned = scannedAt(h.nodes, at, h.tape.text)
+}
+
+// scannedAt returns the newest of a host's scan dates, 0: it has none.
+func scannedAt(nodes []node, at *places, text []byte) (newest int64) {
+	for _, r := range [...]role{roleLastScan, roleLastVulnScan, roleLastVMScanned, roleLastVMAuthScanned, roleLastPCScanned} {
+		if s, ok := parseTime(textOf(nodes, at[r], text)); ok {
+			newest = max(newest, s)
 		}
 	}
+	return newest
 }

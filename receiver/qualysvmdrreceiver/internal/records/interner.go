@@ -52,7 +52,8 @@ const (
 func valueTypeOf(element string) valueType {
 	switch element {
 	case "ASSET_ID", "NETWORK_ID", "TAG_ID", "UNIQUE_VULN_ID", "QID", "SEVERITY", "SEVERITY_LEVEL", "PORT", "SSL", "QDS",
-		"TIMES_FOUND", "TIMES_REOPENED", "IS_IGNORED", "IS_DISABLED", "PATCHABLE", "PCI_FLAG", "AUTOMATIC_PCI_FAIL", "REMOTE":
+		"TIMES_FOUND", "TIMES_REOPENED", "IS_IGNORED", "IS_DISABLED", "PATCHABLE", "PCI_FLAG", "AUTOMATIC_PCI_FAIL", "REMOTE",
+		"ASSET_RISK_SCORE", "TRURISK_SCORE", "ASSET_CRITICALITY_SCORE", "VULN_COUNT":
 		return intValue
 	case "ID":
 		return hostIntValue
@@ -94,6 +95,7 @@ var repeating = map[string]bool{
 	"TAG":              true,
 	"THREAT_INTEL":     true,
 	"VENDOR_REFERENCE": true,
+	"VULN_COUNT":       true,
 }
 
 func emptyKeyText(wrapper string) string {
