@@ -14,13 +14,13 @@ import (
 
 // What follows is for a [Finisher], while it finishes.
 
-// Deliver offers the records of a chunk until they are accepted, and then writes what belongs to them.
-func (c *Collector) Deliver(ctx context.Context, run *Run, chunk Chunk, write func(tx *checkpoint.Tx)) error {
+// Deliver offers the records of a chunk until they are accepted, and then writes what accepted returns.
+func (c *Collector) Deliver(ctx context.Context, run *Run, chunk Chunk, accepted func() func(tx *checkpoint.Tx)) error {
 	b := &Batch{Collection: run.ID, Logs: chunk.Logs, Items: chunk.Items, Bytes: chunk.Bytes}
 	if err := c.dataset.Offer(ctx, b); err != nil {
 		return err
 	}
-	c.Commit(ctx, write)
+	c.Commit(ctx, accepted())
 	return nil
 }
 
@@ -62,12 +62,17 @@ func (c *Collector) Ask(ctx context.Context, fn func(ctx context.Context) error)
 	}
 }
 
-// Trouble makes the dataset report an error that holds up no collection, until over is called.
-func (c *Collector) Trouble(err error) (over func()) {
-	c.dataset.Log.Warn("collection is complete, but needs attention", zap.Error(err))
-	recovered := c.dataset.Gate.failed(health.ThirdPartyGeneric, err)
-	return func() {
-		recovered()
-		c.dataset.Gate.Collecting()
+// Trouble makes the dataset report an error that holds up no collection, until it is called with nil.
+func (c *Collector) Trouble(err error) {
+	c.trouble = err
+	if c.recovered != nil {
+		c.recovered()
+		c.recovered = nil
 	}
+	if err == nil {
+		c.dataset.Gate.Collecting()
+		return
+	}
+	c.dataset.Log.Warn("collection needs attention", zap.Error(err))
+	c.recovered = c.dataset.Gate.failed(health.ThirdPartyGeneric, err)
 }
