@@ -167,6 +167,7 @@ func (d *Dataset) NewBatches(collection string, together func() bool, deliver fu
 	return &Batches{
 		maxRecords: d.Settings.MaxRecords, maxBytes: d.Settings.MaxBytes, collection: collection,
 		deliver: deliver, budget: d.Settings.Budget, together: together,
+		rejected: &d.progress.rejected, before: d.progress.rejected.Load(),
 	}
 }
 

@@ -43,7 +43,9 @@ func (h *Hosts) Host(x *xmlstream.Reader) error {
 	t.reset(maxRecord)
 	at := t.push(t.interner.empty, object)
 	t.pushText(t.interner.logType, hostLogs.logType)
+	h.item = Item{}
 	if err := t.root(x, at, h.root); err != nil {
+		h.item.Unit = brokenHost(t.nodes)
 		return fmt.Errorf("host: %w", err)
 	}
 	h.at.find(t.nodes, 1, len(t.nodes))
@@ -72,6 +74,20 @@ func (h *Hosts) Host(x *xmlstream.Reader) error {
 	h.current.Truncated += t.truncated
 	h.current.Repaired += x.Repaired() - repaired
 	return nil
+}
+
+// ID is that of the host that was read last, also of one that broke; 0: it is not known.
+func (h *Hosts) ID() uint64 { return h.item.Unit }
+
+// brokenHost looks for the ID of a host of which not all could be read.
+func brokenHost(nodes []node) uint64 {
+	for i := 1; i < len(nodes); i++ {
+		if nodes[i].key.role == roleID {
+			id, _ := intOf(nodes, int32(i))
+			return uint64(max(id, 0))
+		}
+	}
+	return 0
 }
 
 // identify fills in the item.
