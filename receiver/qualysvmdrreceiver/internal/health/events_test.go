@@ -97,7 +97,7 @@ func TestEventRecord(t *testing.T) {
 	}{
 		"a state": {
 			steps:      []step{reach(vulnerabilities, Collecting)},
-			attributes: map[string]any{"LogType": "healthEvents", "dataset": vulnerabilities, "state": "Collecting"},
+			attributes: map[string]any{"LogType": "healthEvents", "qualys.dataset": vulnerabilities, "qualys.state": "Collecting"},
 			severity:   plog.SeverityNumberInfo,
 			text:       "Info",
 			body: `{"LogType":"healthEvents","eventType":"Health-Change","eventName":"Collecting",` +
@@ -108,7 +108,7 @@ func TestEventRecord(t *testing.T) {
 		"an error": {
 			steps: []step{fail(vulnerabilities, ThirdPartyGeneric, errNetwork)},
 			attributes: map[string]any{
-				"LogType": "healthEvents", "dataset": vulnerabilities, "state": "Error", "error.type": "ThirdPartyGeneric",
+				"LogType": "healthEvents", "qualys.dataset": vulnerabilities, "qualys.state": "Error", "error.type": "ThirdPartyGeneric",
 			},
 			severity: plog.SeverityNumberWarn,
 			text:     "Warning",
@@ -120,7 +120,7 @@ func TestEventRecord(t *testing.T) {
 		"the end of a dataset": {
 			steps: []step{wait(90 * time.Minute), stop(knowledgeBase, ThirdPartyConfig, errLogin)},
 			attributes: map[string]any{
-				"LogType": "healthEvents", "dataset": knowledgeBase, "state": "Error", "error.type": "ThirdPartyConfig",
+				"LogType": "healthEvents", "qualys.dataset": knowledgeBase, "qualys.state": "Error", "error.type": "ThirdPartyConfig",
 			},
 			severity: plog.SeverityNumberError,
 			text:     "Error",

@@ -75,7 +75,7 @@ func (a *Activity) Row(fields []string) error {
 	if !a.open {
 		a.describe(a.resource(), &machine{})
 	}
-	lr := a.record(&userActivityLogs, 0)
+	lr := a.record(&userActivityLogs, a.item.Content, 0)
 	if a.item.Updated != 0 && !a.settings.Collected {
 		lr.SetTimestamp(pcommon.Timestamp(a.item.Updated * int64(time.Second)))
 	}

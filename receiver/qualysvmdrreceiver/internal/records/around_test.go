@@ -52,7 +52,13 @@ func TestTimestamp(t *testing.T) {
 	}{
 		{"last found", found + gone, false, time.Date(2026, 11, 1, 2, 3, 4, 0, time.UTC)},
 		{"last fixed", found + gone + "<STATUS>Fixed</STATUS>", false, time.Date(2026, 11, 5, 0, 0, 0, 0, time.UTC)},
-		{"fixed at an unknown time", found + "<STATUS>Fixed</STATUS>", false, collected},
+		{"fixed, in capitals", found + gone + "<STATUS>FIXED</STATUS>", false, time.Date(2026, 11, 5, 0, 0, 0, 0, time.UTC)},
+		{
+			"fixed at an unknown time", found + "<LAST_UPDATE_DATETIME>2026-11-04T00:00:00Z</LAST_UPDATE_DATETIME><STATUS>Fixed</STATUS>", false,
+			time.Date(2026, 11, 4, 0, 0, 0, 0, time.UTC),
+		},
+		{"fixed and updated at an unknown time", found + "<STATUS>fixed</STATUS>", false, time.Date(2026, 11, 1, 2, 3, 4, 0, time.UTC)},
+		{"fixed, no time at all", "<STATUS>Fixed</STATUS>", false, collected},
 		{"unknown", "", false, collected},
 		{"no time", "<LAST_FOUND_DATETIME>soon</LAST_FOUND_DATETIME>", false, collected},
 		{"collected", found, true, collected},

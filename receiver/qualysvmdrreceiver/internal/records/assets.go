@@ -72,7 +72,7 @@ func (a *Assets) Asset(dec *jsontext.Decoder) error {
 	}
 	// Not the tokens' hash: with other ports left out, the same asset is another record, which readers that drop duplicates
 	// must not lose.
-	a.says, _ = a.hasher.content(t.nodes, t.text)
+	says, _ := a.hasher.content(t.nodes, t.text)
 	a.write(t.nodes, t.text)
 	if !a.fits() {
 		a.finish()
@@ -80,7 +80,7 @@ func (a *Assets) Asset(dec *jsontext.Decoder) error {
 	a.done(id)
 	a.know()
 	a.describe(a.resource(), &a.machine)
-	lr := a.record(&assetInventory, 1)
+	lr := a.record(&assetInventory, says, 1)
 	if id, ok := intOf(t.nodes, a.at[roleAssetID]); ok {
 		lr.Attributes().PutInt(attrAssetID, id)
 	}
@@ -110,7 +110,12 @@ func (a *Assets) read(dec *jsontext.Decoder) error {
 	if kind := dec.PeekKind(); kind != '{' && kind != 0 {
 		return fmt.Errorf("%v instead of an object", kind)
 	}
-	return m.into(at, a.member)
+	if err := m.into(at, a.member); err != nil {
+		return err
+	}
+	t.limitLevels(at+1, 0, memberLevels)
+	t.nodes[at].size = int32(len(t.nodes) - at)
+	return nil
 }
 
 // member reads a member of the asset itself.

@@ -4,6 +4,7 @@
 package records
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"math"
 	"slices"
@@ -23,8 +24,7 @@ type builder struct {
 	collection string
 	keep       func(*Item) bool
 
-	item    Item   // of the record in work
-	says    uint64 // hash of what that record says, 0: it says what item.Content is the hash of
+	item    Item // of the record in work
 	json    []byte
 	current Chunk
 	ready   []Chunk // closed before they were taken
@@ -100,9 +100,9 @@ func (b *builder) resource() pcommon.Map {
 	return rl.Resource().Attributes()
 }
 
-// record adds a record for the item in work, with what all records have: a body is still missing. Room is made for
-// extra more attributes.
-func (b *builder) record(dataset *dataset, extra int) plog.LogRecord {
+// record adds a record for the item in work, with what all records have: a body is still missing. Says is a hash of what it
+// says, the host included. Room is made for extra more attributes.
+func (b *builder) record(dataset *dataset, says uint64, extra int) plog.LogRecord {
 	lr := b.records.AppendEmpty()
 	lr.SetObservedTimestamp(b.collected)
 	lr.SetTimestamp(b.collected)
@@ -110,7 +110,7 @@ func (b *builder) record(dataset *dataset, extra int) plog.LogRecord {
 	attrs := lr.Attributes()
 	attrs.EnsureCapacity(3 + extra)
 	attrs.PutStr(attrLogType, dataset.logType)
-	attrs.PutStr(attrUID, b.uid())
+	attrs.PutStr(attrUID, b.uid(says))
 	if b.collection != "" {
 		attrs.PutStr(attrCollectionID, b.collection)
 	}
@@ -120,16 +120,10 @@ func (b *builder) record(dataset *dataset, extra int) plog.LogRecord {
 }
 
 // uid is the same for records that say the same of the same.
-func (b *builder) uid() string {
-	content := b.item.Content
-	if b.says != 0 {
-		content = b.says
-	}
+func (b *builder) uid(says uint64) string {
 	var raw, text [32]byte
-	for i := range 8 {
-		raw[i] = byte(b.item.Key >> (56 - 8*i))
-		raw[8+i] = byte(content >> (56 - 8*i))
-	}
+	binary.BigEndian.PutUint64(raw[:], b.item.Key)
+	binary.BigEndian.PutUint64(raw[8:], says)
 	hex.Encode(text[:], raw[:16])
 	return b.blocks.cut(text[:])
 }

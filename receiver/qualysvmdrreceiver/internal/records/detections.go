@@ -4,6 +4,7 @@
 package records
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -109,12 +110,15 @@ func (d *Detections) Detection(x *xmlstream.Reader) error {
 	if !d.open {
 		d.describe(d.resource(), &d.host.machine)
 	}
-	lr := d.record(&vulnerabilityLogs, 4)
+	lr := d.record(&vulnerabilityLogs, d.hasher.pair(d.item.Content, d.host.content), 4)
 	d.mark(lr)
 	if d.settings.JSON {
 		lr.Body().SetStr(d.blocks.cut(d.json))
 	} else {
 		m := lr.Body().SetEmptyMap()
+		if d.settings.EnrichFields != nil {
+			m.EnsureCapacity(d.host.body.Len() + 1) // Enrich adds one
+		}
 		d.host.body.CopyTo(m)
 		v, _ := m.Get(t.names.detection.text)
 		putMap(v.SetEmptyMap(), t.nodes, d.blocks.cut(t.text))
@@ -199,13 +203,13 @@ var severities = [...]struct {
 // mark sets the time, the severity and the attributes of the record in work.
 func (d *Detections) mark(lr plog.LogRecord) {
 	nodes := d.tape.nodes
-	found := roleLastFound
+	event := d.item.Found
 	if !d.item.Open {
-		found = roleLastFixed
+		event = cmp.Or(d.timeOf(roleLastFixed), d.item.Updated, d.item.Found)
 		lr.SetSeverityNumber(plog.SeverityNumberInfo)
 	}
-	if s := d.timeOf(found); s != 0 && !d.settings.Collected {
-		lr.SetTimestamp(pcommon.Timestamp(s * int64(time.Second)))
+	if event != 0 && !d.settings.Collected {
+		lr.SetTimestamp(pcommon.Timestamp(event * int64(time.Second)))
 	}
 	if level, ok := intOf(nodes, d.at[roleSeverity]); ok && level > 0 && int(level) < len(severities) {
 		lr.SetSeverityText(severities[level].text)

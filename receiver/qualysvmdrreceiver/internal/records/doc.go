@@ -28,7 +28,7 @@
 //     them, become keys inside of them; those of HOST and DETECTION_LIST become
 //     keys of the host.
 //   - An element of a host or an entry that would take a key which the record
-//     itself uses (LogType, and Detection in a host) gets Qualys before its key.
+//     itself uses (LogType, and in a host Detection and KnowledgeBase) gets Qualys before its key.
 //   - Elements of a host that come after its first detections stand behind the
 //     detection in the bodies of its records.
 //   - A whole number of an asset that does not fit into 64 bits, signed, is a

@@ -84,6 +84,14 @@ func changesWithEveryScan(r role) bool {
 	return r == roleLastFound || r == roleLastProcessed || r == roleLastTest || r == roleTimesFound
 }
 
+// pair returns the hash of two hashes.
+func (h *hasher) pair(a, b uint64) uint64 {
+	buf := binary.LittleEndian.AppendUint64(h.buf[:0], a)
+	buf = binary.LittleEndian.AppendUint64(buf, b)
+	h.buf = buf
+	return xxhash.Sum64(buf)
+}
+
 // identity returns a hash of what identifies a detection that has no ID.
 func (h *hasher) identity(host uint64, nodes []node, text []byte, at *places) uint64 {
 	b := binary.LittleEndian.AppendUint64(h.buf[:0], host)

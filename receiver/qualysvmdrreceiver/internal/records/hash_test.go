@@ -25,14 +25,13 @@ func TestUIDIsThatOfWhatTheRecordSays(t *testing.T) {
 	const detection = "<DETECTION><UNIQUE_VULN_ID>6</UNIQUE_VULN_ID><QID>8</QID><RESULTS>text</RESULTS><QDS severity='LOW'>3</QDS></DETECTION>"
 	one := uidOf(t, detectionsOf(t, testSettings(), oneHost("<OS>o</OS>"+detection)))
 	same := map[string]string{
-		"another scan of the host": oneHost("<OS>p</OS><LAST_SCAN_DATETIME>2026-11-01</LAST_SCAN_DATETIME>" + detection),
-		"pretty":                   oneHost("<DETECTION>\n <UNIQUE_VULN_ID>\n6 </UNIQUE_VULN_ID>\n <QID><![CDATA[8]]></QID><RESULTS> text\n</RESULTS><!-- c --><QDS severity=\"LOW\"> 3</QDS>\n</DETECTION>"),
-		"late elements":            oneHost(detection + "<OS>o</OS>"),
+		"pretty":        oneHost("<OS>\n o</OS>\n<DETECTION>\n <UNIQUE_VULN_ID>\n6 </UNIQUE_VULN_ID>\n <QID><![CDATA[8]]></QID><RESULTS> text\n</RESULTS><!-- c --><QDS severity=\"LOW\"> 3</QDS>\n</DETECTION>"),
+		"late elements": oneHost("<OS>o</OS>" + detection + "<DNS>d</DNS>"),
 	}
 	for name, answer := range same {
 		assert.Equal(t, one, uidOf(t, detectionsOf(t, testSettings(), answer)), name)
 	}
-	assert.Equal(t, one, uidOf(t, detectionsOf(t, inJSON(testSettings()), oneHost(detection))), "JSON")
+	assert.Equal(t, one, uidOf(t, detectionsOf(t, inJSON(testSettings()), oneHost("<OS>o</OS>"+detection))), "JSON")
 
 	other := map[string]string{
 		"another text":       "<DETECTION><UNIQUE_VULN_ID>6</UNIQUE_VULN_ID><QID>8</QID><RESULTS>texT</RESULTS><QDS severity='LOW'>3</QDS></DETECTION>",
@@ -45,8 +44,17 @@ func TestUIDIsThatOfWhatTheRecordSays(t *testing.T) {
 		"moved between keys": "<DETECTION><UNIQUE_VULN_ID>6</UNIQUE_VULN_ID><QID>8</QID><RESULTS>tex</RESULTS><A>t</A><QDS severity='LOW'>3</QDS></DETECTION>",
 	}
 	seen := map[string]string{one: "the first"}
+	for name, host := range map[string]string{
+		"the host's OS": "<OS>p</OS>", "another scan of the host": "<OS>o</OS><LAST_SCAN_DATETIME>2026-11-01</LAST_SCAN_DATETIME>",
+		"a tag of the host": "<OS>o</OS><TAGS><TAG><NAME>t</NAME></TAG></TAGS>", "no OS": "",
+	} {
+		uid := uidOf(t, detectionsOf(t, testSettings(), oneHost(host+detection)))
+		assert.Empty(t, seen[uid], "a reader that drops duplicates would drop the change of %s", name)
+		assert.Equal(t, one[:16], uid[:16], "it is still the same detection")
+		seen[uid] = name
+	}
 	for name, element := range other {
-		uid := uidOf(t, detectionsOf(t, testSettings(), oneHost(element)))
+		uid := uidOf(t, detectionsOf(t, testSettings(), oneHost("<OS>o</OS>"+element)))
 		assert.Empty(t, seen[uid], name)
 		seen[uid] = name
 	}

@@ -22,6 +22,7 @@ type host struct {
 	body           pcommon.Map // with an empty value for the detection
 	prefix, suffix []byte      // the same as JSON, around the detection
 	bytes          int
+	content        uint64 // hash of what the host says
 	cut            []string
 	machine        machine
 	assetID        int64
@@ -74,6 +75,7 @@ func (h *host) added(before mark, err error) error {
 	t := &h.tape
 	from := before.nodes
 	if err == nil {
+		t.limitLevels(from, before.text, memberLevels)
 		t.reserve(from, true)
 		if t.full() {
 			err = ErrTooLarge
@@ -112,6 +114,7 @@ func (h *host) prepare(b *builder) error {
 	var at places
 	at.find(nodes, 1, len(nodes))
 	h.nodes = nodes
+	h.content, _ = b.hasher.content(nodes, t.text)
 	h.write(b, int(at[roleDetection]))
 	h.know(b, &at)
 	h.cut = h.cut[:0]

@@ -18,13 +18,20 @@ type KnowledgeBase struct {
 	at       places // in the tape
 	name     *name
 	required []required
+	fielded  map[string]bool // keys of the fields that are handed out
 	fields   func(*Item, []byte)
+	stored   []byte
 }
 
 // NewKnowledgeBase returns a builder of entries' records.
 func NewKnowledgeBase(settings Settings) *KnowledgeBase {
 	n := newNames(elementRoles)
+	wanted := map[string]bool{}
+	for _, field := range settings.EnrichFields {
+		wanted[field] = field != statusKey // which stands beside them
+	}
 	return &KnowledgeBase{
+		fielded: wanted,
 		builder: newBuilder(settings),
 		tape:    newTape(n),
 		name:    &name{text: "VULN", key: n.key("Vuln"), root: true, body: true},
@@ -63,7 +70,15 @@ func (k *KnowledgeBase) Entry(x *xmlstream.Reader) error {
 	}
 	k.at.find(t.nodes, 1, len(t.nodes))
 	k.identify()
-	if !k.wanted() {
+	keep := k.wanted()
+	if k.fields != nil {
+		k.stored = appendFields(k.stored[:0], t.nodes, t.text, k.fielded)
+		k.fields(&k.item, k.stored)
+		if cap(k.stored) > retained {
+			k.stored = nil
+		}
+	}
+	if !keep {
 		k.current.UnitsDone++
 		return nil
 	}
@@ -76,7 +91,7 @@ func (k *KnowledgeBase) Entry(x *xmlstream.Reader) error {
 	if !k.open {
 		k.describe(k.resource(), &machine{})
 	}
-	lr := k.record(&knowledgeBaseLogs, 1)
+	lr := k.record(&knowledgeBaseLogs, k.item.Content, 1)
 	if qid, ok := intOf(t.nodes, k.at[roleQID]); ok {
 		lr.Attributes().PutInt(attrQID, qid)
 	}

@@ -127,10 +127,11 @@ type names struct {
 	member     *key  // the last member's
 	first      *key  // before the first member
 
-	logType, qualysLogType     *key
-	detection, qualysDetection *key
-	mixed                      *key // text between elements
-	empty                      *key // of no value in particular
+	logType, qualysLogType             *key
+	detection, qualysDetection         *key
+	knowledgeBase, qualysKnowledgeBase *key
+	mixed                              *key // text between elements
+	empty                              *key // of no value in particular
 }
 
 func newNames(roles map[string]role) *names {
@@ -140,6 +141,8 @@ func newNames(roles map[string]role) *names {
 	n.qualysLogType = n.key("QualysLogType")
 	n.detection = n.key("Detection")
 	n.qualysDetection = n.key("QualysDetection")
+	n.knowledgeBase = n.key(knowledgeBaseKey)
+	n.qualysKnowledgeBase = n.key("QualysKnowledgeBase")
 	n.mixed = n.key("Text")
 	n.empty = n.key("")
 	return n

@@ -44,6 +44,8 @@ type tape struct {
 	merger merger
 	limit  int // of size, less what names have taken of it
 	cuts   int // values of which the end is missing
+	// depth is how many elements, objects and arrays are being read, and deepest how many that have been at most.
+	depth, deepest int
 }
 
 func newTape(n *names) tape {
@@ -64,7 +66,7 @@ func (t *tape) reset(limit int) (fresh bool) {
 	t.nodes = t.nodes[:0]
 	t.text = t.text[:0]
 	t.attrs = t.attrs[:0]
-	t.cuts = 0
+	t.cuts, t.depth, t.deepest = 0, 0, 0
 	t.limit = limit
 	return fresh
 }
@@ -99,16 +101,32 @@ func (t *tape) pushText(k *key, s string) {
 // pushFrom adds a string: the text from index from to the end, which is cut if it is too long.
 func (t *tape) pushFrom(k *key, from int) {
 	at := t.push(k, str)
-	if end := from + maxValue; len(t.text) > end {
-		for end > from && !utf8.RuneStart(t.text[end]) {
-			end--
-		}
+	if end := lastRune(t.text, from+maxValue); end < len(t.text) {
 		t.text = t.text[:end]
 		t.nodes[at].cut = true
 		t.cuts++
 	}
 	t.span(at, from)
 }
+
+// lastRune returns the index behind the last whole rune of text up to index end, or the end of a shorter text.
+func lastRune(text []byte, end int) int {
+	if len(text) <= end {
+		return len(text)
+	}
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return end
+}
+
+// enter counts an element, object or array that is being read; leave is called at its end.
+func (t *tape) enter() {
+	t.depth++
+	t.deepest = max(t.deepest, t.depth)
+}
+
+func (t *tape) leave() { t.depth-- }
 
 // span makes the text from index from to the end that of the node at.
 func (t *tape) span(at, from int) {
