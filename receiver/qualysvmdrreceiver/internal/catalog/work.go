@@ -51,13 +51,13 @@ func (w work) Next() time.Time {
 }
 
 // retryDue is when the first of the groups may be asked for again. The caller holds mu.
-func (c *Catalog) retryDue() (due time.Time, any bool) {
+func (c *Catalog) retryDue() (due time.Time, waiting bool) {
 	for _, g := range c.groups {
-		if !any || g.after.Before(due) {
-			due, any = g.after, true
+		if !waiting || g.after.Before(due) {
+			due, waiting = g.after, true
 		}
 	}
-	return due, any
+	return due, waiting
 }
 
 // ready reports whether there is something to fetch for which there is no time to wait: a page of QIDs, or the rest at the end
