@@ -58,8 +58,13 @@ type Config struct {
 	ReadIdleTimeout time.Duration `mapstructure:"read_idle_timeout"`
 	// PageTimeout is how long we wait for one more completed host, entry, asset or row.
 	PageTimeout time.Duration `mapstructure:"page_timeout"`
-	// RateLimitReserve is how many calls of each window are left to other users of the subscription.
-	RateLimitReserve int `mapstructure:"rate_limit_reserve"`
+	// RateLimitReserve is how many calls of each window are left to other users of the subscription; nil: 10, or a tenth of the
+	// limit if that is less.
+	RateLimitReserve *int `mapstructure:"rate_limit_reserve"`
+	// MaxConcurrentRequests is how many requests of each API of the server run at once, at most.
+	MaxConcurrentRequests int `mapstructure:"max_concurrent_requests"`
+	// ConcurrencyReserve is how many of the requests at once that Qualys allows are left to other users of the subscription.
+	ConcurrencyReserve int `mapstructure:"concurrency_reserve"`
 	// RetryOnFailure is the back-off between tries, of requests and of deliveries. Tries never end.
 	RetryOnFailure RetryConfig `mapstructure:"retry_on_failure"`
 	// InitialDelay is the time from the start to the first collections.
@@ -87,6 +92,8 @@ type VulnerabilitiesConfig struct {
 	Overlap time.Duration `mapstructure:"overlap"`
 	// FullInterval is after what time everything open is collected once more; 0: never.
 	FullInterval time.Duration `mapstructure:"full_interval"`
+	// FullAfter asks for one full collection if the last one began before this time; empty: it does not.
+	FullAfter string `mapstructure:"full_after"`
 	// APIVersion is the version of the API, 5.0 by default.
 	APIVersion string `mapstructure:"api_version"`
 	// PageSize is how many hosts are asked for in one request.
@@ -106,12 +113,20 @@ type KnowledgeBaseConfig struct {
 	RefreshInterval time.Duration `mapstructure:"refresh_interval"`
 	// FullInterval is after what time all known entries are delivered again; 0: never.
 	FullInterval time.Duration `mapstructure:"full_interval"`
+	// FullAfter delivers all known entries again if that was last done before this time; empty: it does not.
+	FullAfter string `mapstructure:"full_after"`
 	// APIVersion is the version of the API, 4.0 by default.
 	APIVersion string `mapstructure:"api_version"`
 	// PageSize is how many QIDs are asked for in one request.
 	PageSize int `mapstructure:"page_size"`
 	// Parameters are further parameters of the request.
 	Parameters map[string]any `mapstructure:"parameters"`
+	// EnrichDetections adds fields of its entry to each detection.
+	EnrichDetections bool `mapstructure:"enrich_detections"`
+	// EnrichFields are the fields, by their names in the entry's record.
+	EnrichFields []string `mapstructure:"enrich_fields"`
+	// EnrichTimeout is how long detections wait for entries that cannot be had.
+	EnrichTimeout time.Duration `mapstructure:"enrich_timeout"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -125,6 +140,8 @@ type AssetInventoryConfig struct {
 	Overlap time.Duration `mapstructure:"overlap"`
 	// FullInterval is after what time all assets are collected once more; 0: never.
 	FullInterval time.Duration `mapstructure:"full_interval"`
+	// FullAfter asks for one full collection if the last one began before this time; empty: it does not.
+	FullAfter string `mapstructure:"full_after"`
 	// PageSize is how many assets are asked for in one request, 300 at most.
 	PageSize int `mapstructure:"page_size"`
 	// IncludeFields and ExcludeFields select the fields of an asset.
@@ -153,6 +170,8 @@ type ActivityLogConfig struct {
 	CollectionInterval time.Duration `mapstructure:"collection_interval"`
 	// InitialLookback is how far the first collection looks back; 0 collects all that the log still holds.
 	InitialLookback time.Duration `mapstructure:"initial_lookback"`
+	// FullAfter asks for one collection like the first if the last such began before this time; empty: it does not.
+	FullAfter string `mapstructure:"full_after"`
 	// Overlap is how far each collection reaches back behind the start of the previous one.
 	Overlap time.Duration `mapstructure:"overlap"`
 	// APIVersion is the version of the API, 2.0 by default.
@@ -211,6 +230,7 @@ const (
 	maxPageSize      = 10000
 	maxAssetPageSize = 300 // the API refuses more
 	minInterval      = time.Second
+	defaultReserve   = 10 // calls of a window
 )
 
 var (
@@ -220,8 +240,9 @@ var (
 	_ confmap.Validator = (*AssetInventoryConfig)(nil)
 	_ confmap.Validator = (*ActivityLogConfig)(nil)
 
-	statuses   = []string{"New", "Active", "Re-Opened", "Fixed"}
-	apiVersion = regexp.MustCompile(`^[0-9]{1,2}\.[0-9]{1,2}$`)
+	statuses    = []string{"New", "Active", "Re-Opened", "Fixed"}
+	enrichField = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*$`)
+	apiVersion  = regexp.MustCompile(`^[0-9]{1,2}\.[0-9]{1,2}$`)
 )
 
 // Validate reports every breach of the contract in a message of its own that names the key.
@@ -250,7 +271,11 @@ func (c *Config) Validate() error {
 	v.check(c.Timestamp == TimestampEvent || c.Timestamp == TimestampCollected, "timestamp", "must be event or collected, is %q", c.Timestamp)
 	v.check(c.ReadIdleTimeout > 0, "read_idle_timeout", "must be above 0, is %s", c.ReadIdleTimeout)
 	v.check(c.PageTimeout > 0, "page_timeout", "must be above 0, is %s", c.PageTimeout)
-	v.check(c.RateLimitReserve >= 0, "rate_limit_reserve", "must not be negative, is %d", c.RateLimitReserve)
+	if reserve := c.RateLimitReserve; reserve != nil {
+		v.check(*reserve >= 0, "rate_limit_reserve", "must not be negative, is %d", *reserve)
+	}
+	v.check(c.MaxConcurrentRequests >= 1, "max_concurrent_requests", "must be at least 1, is %d", c.MaxConcurrentRequests)
+	v.check(c.ConcurrencyReserve >= 0, "concurrency_reserve", "must not be negative, is %d", c.ConcurrencyReserve)
 	v.check(c.InitialDelay >= 0, "initial_delay", "must not be negative, is %s", c.InitialDelay)
 
 	c.validateRetry(v)
@@ -334,6 +359,7 @@ func (c *Config) validateCredentials(v *violations, usesServer, usesGateway bool
 // Validate reports every breach of the contract of this dataset.
 func (c *VulnerabilitiesConfig) Validate() error {
 	v := &violations{}
+	v.moment("full_after", c.FullAfter)
 	v.interval("collection_interval", c.CollectionInterval)
 	v.optionalInterval("full_interval", c.FullInterval)
 	v.check(c.InitialLookback >= 0, "initial_lookback", "must not be negative, is %s", c.InitialLookback)
@@ -352,17 +378,24 @@ func (c *VulnerabilitiesConfig) Validate() error {
 // Validate reports every breach of the contract of this dataset.
 func (c *KnowledgeBaseConfig) Validate() error {
 	v := &violations{}
+	v.moment("full_after", c.FullAfter)
 	v.interval("refresh_interval", c.RefreshInterval)
 	v.optionalInterval("full_interval", c.FullInterval)
 	v.version(c.APIVersion)
 	v.pageSize(c.PageSize, maxPageSize)
 	v.parameters(c.Parameters, nil)
+	v.check(!c.EnrichDetections || len(c.EnrichFields) > 0, "enrich_fields", "must not be empty with enrich_detections")
+	for _, name := range c.EnrichFields {
+		v.check(enrichField.MatchString(name), "enrich_fields", "must be names of fields of an entry's record such as CvssV3, has %q", name)
+	}
+	v.check(c.EnrichTimeout > 0, "enrich_timeout", "must be above 0, is %s", c.EnrichTimeout)
 	return v.joined()
 }
 
 // Validate reports every breach of the contract of this dataset.
 func (c *AssetInventoryConfig) Validate() error {
 	v := &violations{}
+	v.moment("full_after", c.FullAfter)
 	v.interval("collection_interval", c.CollectionInterval)
 	v.optionalInterval("full_interval", c.FullInterval)
 	v.check(c.Overlap >= 0, "overlap", "must not be negative, is %s", c.Overlap)
@@ -381,6 +414,7 @@ func (c *AssetInventoryConfig) Validate() error {
 // Validate reports every breach of the contract of this dataset.
 func (c *ActivityLogConfig) Validate() error {
 	v := &violations{}
+	v.moment("full_after", c.FullAfter)
 	v.interval("collection_interval", c.CollectionInterval)
 	v.check(c.InitialLookback >= 0, "initial_lookback", "must not be negative, is %s", c.InitialLookback)
 	v.check(c.Overlap >= 0, "overlap", "must not be negative, is %s", c.Overlap)
@@ -411,6 +445,23 @@ func (v *violations) interval(key string, d time.Duration) {
 
 func (v *violations) optionalInterval(key string, d time.Duration) {
 	v.check(d == 0 || d >= minInterval, key, "must be 0 (never) or at least %s, is %s", minInterval, d)
+}
+
+func (v *violations) moment(key, text string) {
+	if _, err := moment(text); err != nil {
+		v.add(key, "must be a time such as 2026-11-28T09:15:00Z, or a day, is %q", text)
+	}
+}
+
+// moment reads a time in RFC 3339, or a day (UTC); zero: there is none.
+func moment(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if day, err := time.Parse(time.DateOnly, text); err == nil {
+		return day, nil
+	}
+	return time.Parse(time.RFC3339, text)
 }
 
 func (v *violations) pageSize(n, most int) {
@@ -445,7 +496,7 @@ func (v *violations) joined() error {
 	return errors.Join(v.errs...)
 }
 
-// reservedParameter tells whether the receiver sets a parameter itself.
+// reservedParameter reports whether the receiver sets a parameter itself.
 func reservedParameter(name string) bool {
 	switch name {
 	case "", "action", "truncation_limit", "id_min", "id_max", "ids", "status", "output_format", "echo_request", "details",

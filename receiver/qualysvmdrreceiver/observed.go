@@ -11,7 +11,6 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
-	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/collect"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/metadata"
 )
@@ -20,18 +19,11 @@ import (
 type observed struct {
 	receiver string // its component ID
 	health   *health.Reporter
-	// datasets are those that are configured, by name.
-	datasets map[string]dataset
-	// vulnerabilities and knowledgeBase have metrics of their own; nil if they are not configured.
-	vulnerabilities *collect.Vulnerabilities
-	knowledgeBase   *collect.KnowledgeBase
+	session  *session
 }
 
-// dataset is what metrics ask of every dataset.
-type dataset interface {
-	// Done is how much the running collection has done.
-	Done() int64
-}
+// counted is a dataset that counts what the running collection has done.
+type counted interface{ Done() int64 }
 
 // windowed is a dataset that knows up to when everything was delivered.
 type windowed interface {
@@ -48,8 +40,8 @@ func (o *observed) register(telemetry *metadata.TelemetryBuilder) error {
 	return errors.Join(
 		telemetry.RegisterQualysvmdrStateCallback(o.observeStates),
 		telemetry.RegisterQualysvmdrCollectionLagCallback(o.observeLag),
-		telemetry.RegisterQualysvmdrCollectionHostsCallback(o.observeHosts),
-		telemetry.RegisterQualysvmdrHostsSetAsideCallback(o.observeAside),
+		telemetry.RegisterQualysvmdrCollectionItemsCallback(o.observeItems),
+		telemetry.RegisterQualysvmdrQuarantinedHostsCallback(o.observeQuarantine),
 		telemetry.RegisterQualysvmdrKnowledgeBaseEntriesCallback(o.observeEntries),
 	)
 }
@@ -68,7 +60,7 @@ func (o *observed) observeStates(_ context.Context, observer metric.Int64Observe
 }
 
 func (o *observed) observeLag(_ context.Context, observer metric.Float64Observer) error {
-	for name, d := range o.datasets {
+	for name, d := range o.session.datasets {
 		if w, ok := d.(windowed); ok {
 			if lag, known := w.Lag(); known {
 				observer.Observe(lag.Seconds(), o.labels(attribute.String("dataset", name)))
@@ -78,26 +70,26 @@ func (o *observed) observeLag(_ context.Context, observer metric.Float64Observer
 	return nil
 }
 
-func (o *observed) observeHosts(_ context.Context, observer metric.Int64Observer) error {
-	for name, d := range o.datasets {
+func (o *observed) observeItems(_ context.Context, observer metric.Int64Observer) error {
+	for name, d := range o.session.datasets {
 		observer.Observe(d.Done(), o.labels(attribute.String("dataset", name)))
 	}
 	return nil
 }
 
-func (o *observed) observeAside(_ context.Context, observer metric.Int64Observer) error {
-	if o.vulnerabilities != nil {
-		observer.Observe(int64(o.vulnerabilities.Aside()), o.labels())
+func (o *observed) observeQuarantine(_ context.Context, observer metric.Int64Observer) error {
+	if d := o.session.detections; d != nil {
+		observer.Observe(int64(d.Quarantined()), o.labels())
 	}
 	return nil
 }
 
 func (o *observed) observeEntries(_ context.Context, observer metric.Int64Observer) error {
-	if o.knowledgeBase == nil {
+	if o.session.catalog == nil {
 		return nil
 	}
-	known, waiting, missing := o.knowledgeBase.Entries()
-	for state, n := range map[string]int{"known": known, "waiting": waiting, "missing": missing} {
+	delivered, pending, absent := o.session.catalog.Entries()
+	for state, n := range map[string]int{"delivered": delivered, "pending": pending, "absent": absent} {
 		observer.Observe(int64(n), o.labels(attribute.String("state", state)))
 	}
 	return nil

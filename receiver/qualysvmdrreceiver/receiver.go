@@ -21,7 +21,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
-	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/collect"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/engine"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/metadata"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
@@ -30,7 +31,8 @@ import (
 // eventsGrace is how long the last health events may take to be delivered.
 const eventsGrace = 5 * time.Second
 
-// vmdrReceiver runs the datasets of one configuration from Start to Shutdown.
+// vmdrReceiver collects the datasets of one configuration from Start to Shutdown. It holds what lives as long as it does; what
+// collects is a session.
 type vmdrReceiver struct {
 	config    *Config
 	settings  receiver.Settings
@@ -41,9 +43,10 @@ type vmdrReceiver struct {
 	// stop ends the collections, abort the deliveries that may outlive them for a while.
 	stop, abort context.CancelFunc
 	running     sync.WaitGroup
-	store       *checkpoint.Store
+	client      *qualys.Client
 	health      *health.Reporter
 	events      *health.Events
+	session     *session
 }
 
 var _ receiver.Logs = (*vmdrReceiver)(nil)
@@ -72,49 +75,52 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 	if err != nil {
 		return err
 	}
-	r.store = store
 	if !store.Persistent() {
-		r.settings.Logger.Warn("No storage is configured: positions are kept in memory, and after a restart everything is collected afresh.")
+		r.settings.Logger.Warn("no storage extension configured; checkpoints are kept in memory and a restart re-collects everything")
 	}
-	serverURL, gatewayURL := r.config.Endpoints()
-	server, err := r.endpoint(ctx, host, "server", &r.config.Server, serverURL)
+	r.session = &session{store: store} // from now on Shutdown closes it
+	server, gateway, err := r.endpoints(ctx, host)
 	if err != nil {
 		return err
 	}
-	gateway, err := r.endpoint(ctx, host, "gateway", &r.config.Gateway, gatewayURL)
-	if err != nil {
-		return err
-	}
-
 	hard, abort := context.WithCancel(context.Background())
 	run, stop := context.WithCancel(hard)
-	r.startHealth(host)
 	r.stop, r.abort = stop, abort
-	waits := collect.NewWaits(r.settings.ID.String(), r.settings.Logger, r.telemetry)
-	client := qualys.New(qualys.Settings{
-		Server:          server,
-		Gateway:         gateway,
-		UserAgent:       fmt.Sprintf("qualysvmdrreceiver/%s (%s/%s)", version, r.settings.BuildInfo.Command, r.settings.BuildInfo.Version),
-		ReadIdleTimeout: r.config.ReadIdleTimeout,
-		PageTimeout:     r.config.PageTimeout,
-		Reserve:         r.config.RateLimitReserve,
-		Observer:        waits,
+	r.startHealth(host)
+	waits := &engine.Waits{}
+	r.client = qualys.New(qualys.Settings{
+		Server:             server,
+		Gateway:            gateway,
+		UserAgent:          fmt.Sprintf("qualysvmdrreceiver/%s (%s/%s)", version, r.settings.BuildInfo.Command, r.settings.BuildInfo.Version),
+		ReadIdleTimeout:    r.config.ReadIdleTimeout,
+		PageTimeout:        r.config.PageTimeout,
+		Reserve:            r.config.reserve(),
+		ReserveSet:         r.config.RateLimitReserve != nil,
+		MaxConcurrent:      r.config.MaxConcurrentRequests,
+		ConcurrencyReserve: r.config.ConcurrencyReserve,
+		Observer:           &clientObserver{receiver: r.settings.ID.String(), log: r.settings.Logger, telemetry: r.telemetry, waits: waits},
 	})
 	refusals := checkpoint.NewRefusals(store)
 	urls := map[qualys.EndpointName]string{qualys.Server: server.URL, qualys.Gateway: gateway.URL}
-	r.recallRefusals(ctx, run, refusals, urls, client)
-	shared := collect.Settings{
-		Receiver:     r.settings.ID.String(),
-		Logger:       r.settings.Logger,
-		Client:       client,
-		Store:        store,
-		Telemetry:    r.telemetry,
-		Pipeline:     collect.NewPipeline(hard, r.next, r.obs, configretry.BackOffConfig(r.config.RetryOnFailure)),
-		Waits:        waits,
-		Refused:      r.rememberRefusal(refusals, urls),
-		Retry:        configretry.BackOffConfig(r.config.RetryOnFailure),
-		InitialDelay: r.config.InitialDelay,
-		Records:      r.config.records(r.settings),
+	r.recallRefusals(ctx, run, refusals, urls, r.client)
+	shared := dataset.Settings{
+		Engine: engine.Settings{
+			Receiver:     r.settings.ID.String(),
+			Logger:       r.settings.Logger,
+			Store:        store,
+			Telemetry:    r.telemetry,
+			Deliverer:    engine.NewDeliverer(hard, r.next, r.obs, configretry.BackOffConfig(r.config.RetryOnFailure)),
+			Waits:        waits,
+			Retry:        configretry.BackOffConfig(r.config.RetryOnFailure),
+			InitialDelay: r.config.InitialDelay,
+			MaxRecords:   r.config.BatchSize,
+			MaxBytes:     r.config.BatchMaxBytes,
+			Budget:       engine.NewBudget(),
+			Stopped:      r.rememberRefusal(refusals, urls),
+		},
+		Client:        r.client,
+		Records:       r.config.records(r.settings),
+		MaxConcurrent: r.config.MaxConcurrentRequests,
 	}
 	if shared.Server, err = url.Parse(server.URL); err != nil {
 		return errors.New("server::endpoint: is not a URL")
@@ -122,7 +128,23 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 	if shared.Gateway, err = url.Parse(gateway.URL); err != nil {
 		return errors.New("gateway::endpoint: is not a URL")
 	}
-	return r.startDatasets(run, shared)
+	r.session = newSession(r.config, shared, r.health)
+	metrics := observed{receiver: r.settings.ID.String(), health: r.health, session: r.session}
+	if err := metrics.register(r.telemetry); err != nil {
+		return err
+	}
+	r.running.Go(func() { r.session.run(run) })
+	return nil
+}
+
+// endpoints makes the clients of the two hosts.
+func (r *vmdrReceiver) endpoints(ctx context.Context, host component.Host) (server, gateway qualys.Endpoint, err error) {
+	serverURL, gatewayURL := r.config.Endpoints()
+	if server, err = r.endpoint(ctx, host, "server", &r.config.Server, serverURL); err != nil {
+		return server, gateway, err
+	}
+	gateway, err = r.endpoint(ctx, host, "gateway", &r.config.Gateway, gatewayURL)
+	return server, gateway, err
 }
 
 // endpoint makes the client of one of the two hosts.
@@ -155,68 +177,27 @@ func (r *vmdrReceiver) startHealth(host component.Host) {
 	}
 }
 
-// startDatasets starts the loop of each dataset that is configured.
-func (r *vmdrReceiver) startDatasets(ctx context.Context, shared collect.Settings) error {
-	metrics := observed{receiver: r.settings.ID.String(), health: r.health, datasets: map[string]dataset{}}
-	var loops []func()
-	if cfg := r.config.KnowledgeBase.Get(); r.config.KnowledgeBase.HasValue() {
-		metrics.knowledgeBase = collect.NewKnowledgeBase(shared, cfg.settings(), r.health.Dataset(collect.KnowledgeBaseDataset))
-		metrics.datasets[collect.KnowledgeBaseDataset] = metrics.knowledgeBase
-	}
-	if cfg := r.config.Vulnerabilities.Get(); r.config.Vulnerabilities.HasValue() {
-		v := collect.NewVulnerabilities(shared, cfg.settings(), r.health.Dataset(collect.VulnerabilitiesDataset), metrics.knowledgeBase)
-		metrics.vulnerabilities = v
-		metrics.datasets[collect.VulnerabilitiesDataset] = v
-		loops = append(loops, func() { runDetections(ctx, v, metrics.knowledgeBase) })
-	}
-	if cfg := r.config.AssetInventory.Get(); r.config.AssetInventory.HasValue() {
-		n := collect.NewInventory(shared, cfg.settings(), r.health.Dataset(collect.AssetInventoryDataset))
-		metrics.datasets[collect.AssetInventoryDataset] = n
-		loops = append(loops, func() { n.Run(ctx) })
-	}
-	if cfg := r.config.ActivityLog.Get(); r.config.ActivityLog.HasValue() {
-		a := collect.NewActivity(shared, cfg.settings(), r.health.Dataset(collect.ActivityLogDataset))
-		metrics.datasets[collect.ActivityLogDataset] = a
-		loops = append(loops, func() { a.Run(ctx) })
-	}
-	if err := metrics.register(r.telemetry); err != nil {
-		return err
-	}
-	for _, loop := range loops {
-		r.running.Go(loop)
-	}
-	return nil
-}
-
-// runDetections runs the vulnerabilities and, if it is configured, the KnowledgeBase, which stops with them.
-func runDetections(ctx context.Context, v *collect.Vulnerabilities, k *collect.KnowledgeBase) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var running sync.WaitGroup
-	if k != nil {
-		running.Go(func() { k.Run(ctx) })
-	}
-	v.Run(ctx)
-	cancel()
-	running.Wait()
-}
-
 // Shutdown ends everything: requests and waits at once, a delivery in flight after five seconds or with ctx.
 func (r *vmdrReceiver) Shutdown(ctx context.Context) error {
 	defer r.telemetry.Shutdown()
 	if r.stop != nil {
 		r.stopDatasets(ctx)
 	}
-	if r.store == nil {
+	if r.client != nil {
+		r.client.Close()
+	}
+	if r.session == nil {
 		return nil
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	return r.store.Close(closing)
+	return r.session.store.Close(closing)
 }
 
 func (r *vmdrReceiver) stopDatasets(ctx context.Context) {
-	r.health.Close()
+	if r.health != nil {
+		r.health.Close()
+	}
 	r.stop()
 	defer r.abort()
 	defer context.AfterFunc(ctx, r.abort)()
@@ -248,7 +229,7 @@ func (r *vmdrReceiver) recallRefusals(ctx, run context.Context, refusals *checkp
 	}
 }
 
-// authenticates tells whether an authenticator replaces user name and password at an endpoint.
+// authenticates reports whether an authenticator replaces user name and password at an endpoint.
 func (r *vmdrReceiver) authenticates(endpoint qualys.EndpointName) bool {
 	if endpoint == qualys.Server {
 		return r.config.Server.Auth.HasValue()
@@ -257,14 +238,15 @@ func (r *vmdrReceiver) authenticates(endpoint qualys.EndpointName) bool {
 }
 
 // rememberRefusal stores which credentials an endpoint has refused.
-func (r *vmdrReceiver) rememberRefusal(refusals *checkpoint.Refusals, urls map[qualys.EndpointName]string) func(context.Context, qualys.EndpointName, error) {
-	return func(ctx context.Context, endpoint qualys.EndpointName, cause error) {
-		if r.authenticates(endpoint) {
+func (r *vmdrReceiver) rememberRefusal(refusals *checkpoint.Refusals, urls map[qualys.EndpointName]string) func(context.Context, string, error) {
+	return func(ctx context.Context, _ string, cause error) {
+		var answer *qualys.Error
+		if !errors.As(cause, &answer) || !answer.Login || r.authenticates(answer.API.Endpoint()) {
 			return
 		}
-		err := refusals.Remember(ctx, urls[endpoint], r.config.Username, string(r.config.Password), time.Now(), cause.Error())
+		err := refusals.Remember(ctx, urls[answer.API.Endpoint()], r.config.Username, string(r.config.Password), time.Now(), cause.Error())
 		if err != nil {
-			r.settings.Logger.Error("The refusal of the credentials could not be stored; a restart would try them again.", zap.Error(err))
+			r.settings.Logger.Error("rejected credentials could not be stored; a restart would try them again", zap.Error(err))
 		}
 	}
 }

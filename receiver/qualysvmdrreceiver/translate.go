@@ -11,7 +11,8 @@ import (
 
 	"go.opentelemetry.io/collector/receiver"
 
-	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/collect"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/catalog"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/metadata"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/records"
@@ -20,17 +21,17 @@ import (
 // datasets are the names of the datasets that are configured.
 func (c *Config) datasets() []string {
 	var names []string
-	for _, dataset := range []struct {
+	for _, one := range []struct {
 		name       string
 		configured bool
 	}{
-		{collect.VulnerabilitiesDataset, c.Vulnerabilities.HasValue()},
-		{collect.KnowledgeBaseDataset, c.KnowledgeBase.HasValue()},
-		{collect.AssetInventoryDataset, c.AssetInventory.HasValue()},
-		{collect.ActivityLogDataset, c.ActivityLog.HasValue()},
+		{dataset.Vulnerabilities, c.Vulnerabilities.HasValue()},
+		{dataset.KnowledgeBase, c.KnowledgeBase.HasValue()},
+		{dataset.AssetInventory, c.AssetInventory.HasValue()},
+		{dataset.ActivityLog, c.ActivityLog.HasValue()},
 	} {
-		if dataset.configured {
-			names = append(names, dataset.name)
+		if one.configured {
+			names = append(names, one.name)
 		}
 	}
 	return names
@@ -57,7 +58,7 @@ func (c *Config) records(settings receiver.Settings) records.Settings {
 	}
 }
 
-func (c *VulnerabilitiesConfig) settings() collect.VulnerabilitiesSettings {
+func (c *VulnerabilitiesConfig) settings() dataset.DetectionSettings {
 	merged, preset := lowered(c.Parameters), defaultVulnerabilities().Parameters
 	var defaults []string
 	for _, name := range slices.Sorted(maps.Keys(preset)) {
@@ -65,9 +66,10 @@ func (c *VulnerabilitiesConfig) settings() collect.VulnerabilitiesSettings {
 			defaults = append(defaults, name)
 		}
 	}
-	return collect.VulnerabilitiesSettings{
+	return dataset.DetectionSettings{
 		Interval:   c.CollectionInterval,
 		Full:       c.FullInterval,
+		FullAfter:  fullAfter(c.FullAfter),
 		Lookback:   c.InitialLookback,
 		Collect:    string(c.Collect),
 		Overlap:    c.Overlap,
@@ -79,20 +81,30 @@ func (c *VulnerabilitiesConfig) settings() collect.VulnerabilitiesSettings {
 	}
 }
 
-func (c *KnowledgeBaseConfig) settings() collect.KnowledgeBaseSettings {
-	return collect.KnowledgeBaseSettings{
-		Refresh:    c.RefreshInterval,
-		Full:       c.FullInterval,
-		Version:    c.APIVersion,
-		PageSize:   c.PageSize,
-		Parameters: parameters(c.Parameters),
+func (c *KnowledgeBaseConfig) settings(shared dataset.Settings) catalog.Settings {
+	records := shared.Records
+	records.Server = shared.Server.Hostname()
+	return catalog.Settings{
+		Refresh:       c.RefreshInterval,
+		Full:          c.FullInterval,
+		FullAfter:     fullAfter(c.FullAfter),
+		Version:       c.APIVersion,
+		PageSize:      c.PageSize,
+		Parameters:    parameters(c.Parameters),
+		Enrich:        c.EnrichDetections,
+		EnrichFields:  c.EnrichFields,
+		EnrichTimeout: c.EnrichTimeout,
+		Server:        shared.Server,
+		Records:       records,
+		MaxConcurrent: shared.MaxConcurrent,
 	}
 }
 
-func (c *AssetInventoryConfig) settings() collect.InventorySettings {
-	settings := collect.InventorySettings{
+func (c *AssetInventoryConfig) settings() dataset.AssetSettings {
+	settings := dataset.AssetSettings{
 		Interval:      c.CollectionInterval,
 		Full:          c.FullInterval,
+		FullAfter:     fullAfter(c.FullAfter),
 		Overlap:       c.Overlap,
 		PageSize:      c.PageSize,
 		IncludeFields: c.IncludeFields,
@@ -105,15 +117,30 @@ func (c *AssetInventoryConfig) settings() collect.InventorySettings {
 	return settings
 }
 
-func (c *ActivityLogConfig) settings() collect.ActivitySettings {
-	return collect.ActivitySettings{
+func (c *ActivityLogConfig) settings() dataset.ActivitySettings {
+	return dataset.ActivitySettings{
 		Interval:   c.CollectionInterval,
+		FullAfter:  fullAfter(c.FullAfter),
 		Lookback:   c.InitialLookback,
 		Overlap:    c.Overlap,
 		Version:    c.APIVersion,
 		PageSize:   c.PageSize,
 		Parameters: parameters(c.Parameters),
 	}
+}
+
+// reserve is how many calls of each window are left to others.
+func (c *Config) reserve() int {
+	if c.RateLimitReserve == nil {
+		return defaultReserve
+	}
+	return *c.RateLimitReserve
+}
+
+// fullAfter reads a time that Validate has seen.
+func fullAfter(text string) time.Time {
+	t, _ := moment(text)
+	return t
 }
 
 // parameters writes the values of parameters as Qualys reads them. Those without a value are left out of requests.
@@ -140,7 +167,7 @@ func lowered(configured map[string]any) map[string]any {
 	return merged
 }
 
-// isDefault tells whether a parameter is as it is by default.
+// isDefault reports whether a parameter is as it is by default.
 func isDefault(parameters, defaults map[string]any, name string) bool {
 	value, preset := defaults[name]
 	return preset && reflect.DeepEqual(parameters[name], value)

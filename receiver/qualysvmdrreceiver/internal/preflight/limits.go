@@ -59,5 +59,14 @@ func (*limits) Received(qualys.API, int64) {}
 // Limit implements [qualys.Observer].
 func (*limits) Limit(qualys.API, int64) {}
 
+// Slots implements [qualys.Observer].
+func (*limits) Slots(qualys.API, int, int) {}
+
+// NoRoom implements [qualys.Observer].
+func (*limits) NoRoom(qualys.API, int, int) {}
+
+// Misread implements [qualys.Observer].
+func (*limits) Misread(qualys.API, string, string) {}
+
 // Waited implements [qualys.Observer].
 func (*limits) Waited(qualys.API, string, time.Duration) {}

@@ -54,11 +54,10 @@ func (c *Client) Activity(ctx context.Context, q ActivityQuery) (*ActivityPage, 
 	form := q.form()
 	p := &ActivityPage{paging: paging{sent: form, extra: q.Extra}, max: q.Max}
 	p.response, err = c.exchange(ctx, request{
-		api:   ActivityLog,
-		path:  path,
-		form:  form,
-		basic: true,
-		open:  p.open,
+		api:  ActivityLog,
+		path: path,
+		form: form,
+		open: p.open,
 	})
 	if err != nil {
 		return nil, err

@@ -70,12 +70,11 @@ func (c *Client) Assets(ctx context.Context, q AssetQuery) (*AssetPage, error) {
 	params := q.selection()
 	q.page(params)
 	p.response, err = c.exchange(ctx, request{
-		api:    Assets,
-		path:   "/rest/2.0/search/am/asset",
-		query:  params,
-		json:   body,
-		bearer: !c.gateway.authenticator && c.gateway.username != "",
-		open:   p.open,
+		api:   Assets,
+		path:  "/rest/2.0/search/am/asset",
+		query: params,
+		json:  body,
+		open:  p.open,
 	})
 	if err != nil {
 		return nil, err
@@ -91,11 +90,10 @@ func (c *Client) AssetCount(ctx context.Context, q AssetQuery) (int64, error) {
 	}
 	var n int64
 	a, err := c.exchange(ctx, request{
-		api:    Assets,
-		path:   "/rest/2.0/count/am/asset",
-		query:  q.selection(),
-		json:   body,
-		bearer: !c.gateway.authenticator && c.gateway.username != "",
+		api:   Assets,
+		path:  "/rest/2.0/count/am/asset",
+		query: q.selection(),
+		json:  body,
 		open: func(a *response) (err error) {
 			n, err = readCount(a)
 			return err

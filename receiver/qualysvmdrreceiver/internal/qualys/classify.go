@@ -4,8 +4,9 @@
 package qualys
 
 import (
+	"errors"
+	"net/http"
 	"net/url"
-	"strings"
 )
 
 // refused makes the error that a response stands for which is not what was asked for. cause is what the reader stumbled on, if
@@ -21,12 +22,18 @@ func (a *response) refused(cause error) error {
 	if a.holdsToken(said) {
 		said.text, said.all = "", ""
 	}
+	for _, value := range said.strange {
+		a.client.limiters[a.request.api].misread(value)
+	}
 	e := &Error{API: a.request.api, Status: a.status, Code: said.code}
 	e.said = a.message(said.all)
 	e.Text = cut(a.message(said.text), said.limit)
 	a.classify(e, said)
 	if e.Code == 0 && e.Class == Generic {
 		e.Err = cause
+	}
+	if errors.Is(cause, errNoToken) && e.Code == 0 && e.limit == noLimit {
+		e.Class = Ambiguous // a proxy, or another address: each try would send the credentials again
 	}
 	return e
 }
@@ -35,7 +42,7 @@ func (a *response) refused(cause error) error {
 // documentation; they decide under any status, because an expired account, for one, comes with 200.
 func (a *response) classify(e *Error, said reply) {
 	switch code := e.Code; {
-	case code == 2000 && !a.unsureLogin():
+	case code == 2000 && (a.status != http.StatusUnauthorized || a.request.login != loginBearer):
 		e.Class, e.Login = Config, true // bad login
 	case code == 2001, code == 2002, code == 2003, code == 2011, code == 2012:
 		e.Class, e.Login = Config, true // expired, inactive, not registered, second factor, password change
@@ -46,7 +53,7 @@ func (a *response) classify(e *Error, said reply) {
 		e.limit = callLimit
 	case code == 1965:
 		e.limit = rateLimit
-		e.wait = waitNamed(a.header, said.wait)
+		e.wait = a.limits.waitNamed(said.wait)
 	case outage(code):
 		// maintenance, internal error
 	default:
@@ -57,13 +64,15 @@ func (a *response) classify(e *Error, said reply) {
 func (a *response) classifyStatus(e *Error, said reply) {
 	gateway := a.request.api.Endpoint() == Gateway
 	switch status := a.status; {
-	case status == 401 && a.request.bearer:
+	case status == 401 && a.request.login == loginBearer:
 		e.Class = Ambiguous // the login was good: the token has just been issued
 	case status == 401:
 		e.Class, e.Login = Config, true
-		if a.unsureLogin() {
-			e.Class = Ambiguous
+		if a.endpoint.authenticator {
+			e.Class = Ambiguous // it can be a token that the authenticator is about to renew
 		}
+	case status == 400 && a.request.api == Auth && !said.html && e.Code == 0:
+		e.Class, e.Login = Config, true // how OAuth refuses a client
 	case e.Code != 0:
 		if status == 400 || status == 403 {
 			e.Class = Config
@@ -72,16 +81,11 @@ func (a *response) classifyStatus(e *Error, said reply) {
 		e.Class = Config // of the gateway, which has no codes: an unknown field, an invalid value
 	case status == 403, status == 404, status == 410, status/100 == 3:
 		e.Class = Ambiguous
-	case status == 429 && gateway:
+	case status == http.StatusConflict, status == http.StatusTooManyRequests:
+		// Of a gateway in front of either host: limits without a code were reported by other integrations.
 		e.limit = rateLimit
-		e.wait = retryAfter(a.header)
+		e.wait = a.limits.longest(said.wait)
 	}
-}
-
-// unsureLogin reports whether a 401 can mean a token, that an authenticator is about to renew or that the gateway has issued,
-// instead of a bad password.
-func (a *response) unsureLogin() bool {
-	return a.status == 401 && (a.endpoint.authenticator || a.request.bearer)
 }
 
 // holdsToken reports whether a response that is not the bare token can hold one all the same, which no message may repeat.
@@ -89,25 +93,9 @@ func (a *response) holdsToken(said reply) bool {
 	return a.request.api == Auth && a.status/100 == 2 && said.code == 0 && !said.html && !said.empty
 }
 
-// message makes a text of the response fit for a message: one line without credentials. Those are looked for before, as a
-// password can hold white space, and after, as something else can stand in it that the line loses.
+// message makes a text of the response fit for a message: one line without credentials.
 func (a *response) message(text string) string {
-	secrets := a.endpoint.secrets(a.request)
-	text = oneLine(redact(text, secrets))
-	for _, secret := range secrets {
-		text = redact(text, []string{secret, oneLine(secret)})
-	}
-	return text
-}
-
-// redact takes secrets out of a text: a proxy's page can repeat what it was sent.
-func redact(text string, secrets []string) string {
-	for _, secret := range secrets {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "[redacted]")
-		}
-	}
-	return text
+	return redact(text, a.endpoint.secrets(a.request))
 }
 
 // named returns the parameter of the request that a text names first.

@@ -36,7 +36,7 @@ func TestResponsesAreClassified(t *testing.T) {
 		{name: "unknown code under 401", status: 401, body: simpleReturn(4711, "no"), class: Config, login: true, code: 4711},
 		{name: "bad login under another status", status: 200, body: simpleReturn(2000, "Bad Login/Password"), class: Config, login: true, code: 2000},
 		{name: "401 under an authenticator", status: 401, body: htmlPage, authenticator: true, class: Ambiguous, login: true},
-		{name: "401 with a code under an authenticator", status: 401, body: simpleReturn(2000, "no"), authenticator: true, class: Ambiguous, login: true, code: 2000},
+		{name: "401 with a code under an authenticator", status: 401, body: simpleReturn(2000, "no"), authenticator: true, class: Config, login: true, code: 2000},
 		{name: "expired account under an authenticator", status: 200, body: simpleReturn(2001, "expired"), authenticator: true, class: Config, login: true, code: 2001},
 		{name: "no permission", status: 403, body: simpleReturn(2010, "no access"), class: Config, code: 2010},
 		{name: "no permission, unknown code", status: 403, body: simpleReturn(4711, "no access"), class: Config, code: 4711},
@@ -68,7 +68,6 @@ func TestResponsesAreClassified(t *testing.T) {
 		{name: "server error", status: 500, class: Generic},
 		{name: "bad gateway", status: 502, body: "upstream\x00 is \x1b[31mdown", class: Generic, message: "upstream is [31mdown"},
 		{name: "time-out", status: 408, class: Generic},
-		{name: "too many requests", status: 429, class: Generic},
 		{name: "with an XML declaration", status: 200, body: `<?xml version="1.0" encoding="UTF-8" ?>` + "\n" + simpleReturn(2001, "expired"), class: Config, login: true, code: 2001},
 		{name: "with white space before", status: 200, body: "\n\n " + simpleReturn(2001, "expired"), class: Config, login: true, code: 2001},
 		{name: "with a comment before the XML declaration", status: 200, body: "<!-- evaluation //-->\n<?xml version=\"1.0\" encoding=\"ISO-8859-1\" ?>\n" + simpleReturn(2001, "abgelaufen f\xfcr"), class: Config, login: true, code: 2001, message: "abgelaufen für"},
@@ -104,7 +103,7 @@ func TestResponsesAreClassified(t *testing.T) {
 				assert.Equal(t, Detections, e.API)
 				assert.Contains(t, e.Error(), tt.message)
 				assert.Len(t, f.received(), 1)
-				assert.Equal(t, tt.login && tt.class == Config, c.Refused(Server) != nil)
+				assert.Equal(t, tt.login, c.Refused(Server) != nil)
 			})
 		})
 	}
@@ -236,6 +235,38 @@ func TestPasswordsWithWhiteSpaceAreNeverInErrors(t *testing.T) {
 			assert.Contains(t, e.Error(), "[redacted]")
 			assert.NotContains(t, e.Error(), "words")
 		}
+	})
+}
+
+// Whoever repeats a password may write it as an address, HTML or JSON does.
+func TestPasswordsSpelledOtherwiseAreNeverInErrors(t *testing.T) {
+	const secret = `pa&ss"w<ö% +rd`
+	for name, spelled := range map[string]string{
+		"address":                `?pw=pa%26ss%22w%3C%C3%B6%25+%2Brd&x=1`,
+		"address in lower case":  `?pw=pa%26ss%22w%3c%c3%b6%25%20%2brd`,
+		"only what must be":      `pa%26ss%22w<ö% +rd`,
+		"HTML":                   `pa&amp;ss&quot;w&lt;ö% +rd`,
+		"HTML by numbers":        `pa&#38;ss&#x22;w&#60;&ouml;% +rd`,
+		"JSON":                   `pa\u0026ss\"w\u003c\u00f6% +rd`,
+		"JSON in upper case":     `pa\u0026ss\"w\u003C\u00F6% +rd`,
+		"an address in HTML":     `pa%26ss%22w%3C%C3%B6%25%20%2Brd`,
+		"an address twice":       `pa%2526ss%2522w%253C%25C3%25B6%2525%2520%252Brd`,
+		"HTML in JSON":           `pa\u0026amp;ss\u0026quot;w\u0026lt;ö% +rd`,
+		"across a line":          "pa&amp;ss&quot;w&lt;ö%\n+rd",
+		"among other characters": `x%zz\u12 & &nothing; pa%26ss"w<ö% +rd \`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, c, _ := start(t, respond(502, "no: "+spelled), func(s *Settings) { s.Server.Password = secret })
+				e := requireError(t, detections(t.Context(), c))
+				assert.Contains(t, e.Error(), "[redacted]")
+				assert.NotContains(t, e.Error(), "ss")
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		_, c, _ := start(t, respond(502, `100% of a&amp;b, \u0041 and %41 are fine`), func(s *Settings) { s.Server.Password = secret })
+		assert.Contains(t, requireError(t, detections(t.Context(), c)).Error(), `100% of a&amp;b, \u0041 and %41 are fine`)
 	})
 }
 

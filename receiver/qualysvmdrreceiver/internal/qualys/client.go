@@ -4,7 +4,7 @@
 // Package qualys speaks to the two Qualys hosts that the receiver collects from: the API server (XML, CSV) and the API gateway
 // (JSON).
 //
-// A [Client] sends one request at a time per API, keeps within the limits that Qualys announces, logs in no more often than
+// A [Client] sends as many requests of an API at once as Qualys allows, keeps within the limits that Qualys announces, logs in no more often than
 // needed, and hands every response on as a page that is read while it arrives. Waiting for a limit happens inside the calls
 // and is not an error; everything else that goes wrong is an [*Error], classed by what can be done about it.
 //
@@ -59,6 +59,10 @@ func (a API) Endpoint() EndpointName { return endpoints[a] }
 type Settings struct {
 	// Server and Gateway are the two hosts; one that is not used may be left empty.
 	Server, Gateway Endpoint
+	// APIClient logs in to both, in place of their user names and passwords, if it has an ID. The gateway must be there then.
+	APIClient APIClient
+	// Rejected is told, once each time, that credentials were rejected; nil is allowed. It may take as long as storing that does.
+	Rejected func(Rejection)
 	// UserAgent names the receiver and its version in every request. "": qualysvmdr.
 	UserAgent string
 	// ReadIdleTimeout is the silence after which a response is given up while bytes of it are waited for. 0: never.
@@ -66,25 +70,33 @@ type Settings struct {
 	// PageTimeout is the time spent waiting for bytes, without one host, entry, asset or row completed in it, after which
 	// a response is given up. 0: never.
 	PageTimeout time.Duration
-	// Reserve is the number of calls in each window that are left to other users of the subscription; a tenth of the limit
-	// at most.
-	Reserve int
+	// Reserve is the number of calls in each window that are left to other users of the subscription. Unless ReserveSet, it is
+	// a tenth of the limit at most.
+	Reserve    int
+	ReserveSet bool
+	// MaxConcurrent is how many requests of one API of the server run at once, at most. 0: 10. Those of the gateway run one at a
+	// time.
+	MaxConcurrent int
+	// ConcurrencyReserve is how many of the requests at once that Qualys allows are left to other users of the subscription.
+	ConcurrencyReserve int
 	// Observer is told what the client does; nil is allowed.
 	Observer Observer
 	// MaxInflated is the greatest size of a response in bytes after inflating. 0: 64 GiB.
 	MaxInflated int64
 }
 
-// defaultMaxInflated caps the size of one response.
-const defaultMaxInflated = 64 << 30
+const (
+	defaultMaxInflated   = 64 << 30
+	defaultMaxConcurrent = 10
+)
 
 // Client sends requests to Qualys. It is safe for concurrent use.
 type Client struct {
-	settings  Settings
-	server    *endpoint
-	gateway   *endpoint
-	tokens    *tokens
-	governors map[API]*governor
+	settings Settings
+	server   *endpoint
+	gateway  *endpoint
+	tokens   *tokens
+	limiters map[API]*limiter
 }
 
 // New makes a client. Nothing is sent before the first call.
@@ -95,35 +107,66 @@ func New(s Settings) *Client {
 	if s.UserAgent == "" {
 		s.UserAgent = "qualysvmdr"
 	}
+	if s.MaxConcurrent <= 0 {
+		s.MaxConcurrent = defaultMaxConcurrent
+	}
 	if s.MaxInflated <= 0 {
 		s.MaxInflated = defaultMaxInflated
 	}
 	c := &Client{
-		settings:  s,
-		server:    newEndpoint(s.Server),
-		gateway:   newEndpoint(s.Gateway),
-		governors: make(map[API]*governor),
+		settings: s,
+		limiters: make(map[API]*limiter),
 	}
+	c.server = newEndpoint(Server, s.Server, s.Rejected)
+	c.gateway = newEndpoint(Gateway, s.Gateway, c.gatewayRejected)
 	for api := range endpoints {
-		c.governors[api] = newGovernor(api, s.Reserve, s.Observer)
+		c.limiters[api] = newLimiter(api, s)
 	}
 	c.tokens = newTokens(c.logIn)
 	return c
 }
 
-// Refuse makes every further call to the endpoint return err at once, without sending anything: for a refusal that is known
-// from elsewhere, as from before a restart. A nil err allows calls again.
-func (c *Client) Refuse(name EndpointName, err *Error) {
-	c.endpoint(name).login.refuse(err)
+// gatewayRejected passes a rejection on. One of an API client holds for both endpoints.
+func (c *Client) gatewayRejected(r Rejection) {
+	if c.settings.APIClient.ID != "" && !c.server.authenticator {
+		c.server.login.refuse(r)
+	}
+	if c.settings.Rejected != nil {
+		c.settings.Rejected(r)
+	}
 }
 
-// Refused returns the error for which nothing is sent to the endpoint any more, or nil.
+// Recall makes calls to an endpoint return the error of a rejection without sending anything as long as it holds: one that is
+// known from elsewhere, as from before a restart.
+func (c *Client) Recall(r Rejection) {
+	c.endpoint(r.Endpoint).login.refuse(r)
+}
+
+// Refuse makes every further call to the endpoint return err at once, without sending anything. A nil err allows calls again.
+func (c *Client) Refuse(name EndpointName, err *Error) {
+	c.endpoint(name).login.refuse(Rejection{Endpoint: name, Err: err})
+}
+
+// Refused returns the error for which nothing is sent to the endpoint now, or nil.
 func (c *Client) Refused(name EndpointName) *Error {
 	return c.endpoint(name).login.refusal()
 }
 
+// Close closes the connections that are not in use. Those of pages that are closed later are not kept either.
+func (c *Client) Close() {
+	for _, e := range []*endpoint{c.server, c.gateway} {
+		e.http.CloseIdleConnections()
+		if e.closeIdle != nil {
+			e.closeIdle()
+		}
+	}
+}
+
 // Concurrency returns how many requests of an API may run at once now, at least one.
-func (c *Client) Concurrency(API) int { return 1 }
+//
+// It is one until Qualys has said how many it allows; then as many less those that are left to others, MaxConcurrent at most, and
+// fewer for a while after Qualys has refused one (1960).
+func (c *Client) Concurrency(api API) int { return c.limiters[api].concurrency() }
 
 func (c *Client) endpoint(name EndpointName) *endpoint {
 	if name == Server {
@@ -133,25 +176,25 @@ func (c *Client) endpoint(name EndpointName) *endpoint {
 }
 
 // exchange sends a request as soon as the limits of its API allow, and again after every response that says "not now". The
-// response it returns has been accepted by r.open and holds the API until it is closed.
+// response it returns has been accepted by r.open and holds a slot of the API until it is closed.
 func (c *Client) exchange(ctx context.Context, r request) (*response, error) {
-	g := c.governors[r.api]
-	if err := g.enter(ctx); err != nil {
-		return nil, asError(r.api, 0, err)
-	}
+	l := c.limiters[r.api]
+	r.login = c.loginOf(r.api)
 	for {
-		if err := g.pause(ctx); err != nil {
-			g.leave()
+		p, err := l.acquire(ctx)
+		if err != nil {
 			return nil, asError(r.api, 0, err)
 		}
+		r.permit = p
 		a, err := c.authorized(ctx, r)
 		if err == nil {
-			g.succeeded()
-			a.release = g.leave
+			l.succeeded(p)
+			a.release = func() { l.release(p) }
 			return a, nil
 		}
-		if !g.postponed(err) {
-			g.leave()
+		again := l.postponed(p, err)
+		l.release(p)
+		if !again {
 			return nil, err
 		}
 	}
@@ -162,7 +205,7 @@ var errTokenRejected = errors.New("token rejected")
 
 // authorized sends a request with the token that it needs. A token that is rejected is replaced once: it can expire early.
 func (c *Client) authorized(ctx context.Context, r request) (*response, error) {
-	if !r.bearer {
+	if r.login != loginBearer {
 		return c.send(ctx, r)
 	}
 	for {
@@ -177,29 +220,51 @@ func (c *Client) authorized(ctx context.Context, r request) (*response, error) {
 		}
 		c.tokens.drop(ctx, token)
 		r.renewed = true
+		c.limiters[r.api].resend(r.permit)
 	}
+}
+
+// loginOf is how requests of an API show who sends them.
+func (c *Client) loginOf(api API) loginKind {
+	e := c.endpoint(api.Endpoint())
+	switch {
+	case api == Auth, e.authenticator:
+		return loginNone
+	case c.settings.APIClient.ID != "":
+		return loginBearer
+	case e.username == "":
+		return loginNone
+	case api.Endpoint() == Gateway:
+		return loginBearer
+	}
+	return loginBasic
 }
 
 // send sends a request once, through the login gate of its endpoint, and has its response opened.
 func (c *Client) send(ctx context.Context, r request) (*response, error) {
 	login := c.endpoint(r.api.Endpoint()).login
-	alone, err := login.enter(ctx)
+	pass, err := login.enter(ctx)
 	if err != nil {
 		return nil, asError(r.api, 0, err)
 	}
-	a, err := c.ask(ctx, r)
-	login.leave(alone, err)
+	r.pass = pass
+	a, sent, err := c.ask(ctx, r)
+	login.leave(pass, sent, err)
 	return a, err
 }
 
-// ask sends a request and opens its response: what is not a response to it is an *Error.
-func (c *Client) ask(ctx context.Context, r request) (*response, error) {
+// ask sends a request and opens its response: what is not a response to it is an *Error. sent is what an authenticator has sent.
+func (c *Client) ask(ctx context.Context, r request) (_ *response, sent string, err error) {
 	e := c.endpoint(r.api.Endpoint())
 	a, err := c.begin(ctx, e, r)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	c.governors[r.api].learn(a.header)
+	if e.authenticator {
+		sent = a.credential
+	}
+	a.limits = readLimits(a.header)
+	c.limiters[r.api].learn(r.permit, a.status, a.limits)
 	if a.status/100 != 2 {
 		err = a.refused(nil)
 	} else {
@@ -208,14 +273,14 @@ func (c *Client) ask(ctx context.Context, r request) (*response, error) {
 	if err == nil {
 		a.keepHead = false
 		a.head = nil
-		return a, nil
+		return a, sent, nil
 	}
-	if r.bearer && !r.renewed && a.status == 401 {
+	if r.login == loginBearer && !r.renewed && a.status == 401 {
 		err = errTokenRejected
 	}
 	a.end(outcomeOf(a.ctx, err))
 	a.Close()
-	return nil, err
+	return nil, sent, err
 }
 
 var apiVersion = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*$`)

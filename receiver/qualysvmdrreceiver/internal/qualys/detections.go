@@ -79,7 +79,7 @@ type DetectionPage struct {
 	err      error
 }
 
-// ServerTime is the server's clock when it began to response: RESPONSE/DATETIME, else the header Date, else zero.
+// ServerTime is the server's clock when it began to respond: RESPONSE/DATETIME, else the header Date, else zero.
 func (p *DetectionPage) ServerTime() time.Time { return p.list.time() }
 
 // Next fills s with the hosts that come next; what was in s is overwritten and its memory used again. It returns io.EOF after

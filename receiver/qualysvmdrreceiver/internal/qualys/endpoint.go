@@ -22,6 +22,28 @@ type Endpoint struct {
 	Username, Password string
 	// Authenticator tells that HTTP adds credentials by itself.
 	Authenticator bool
+	// Credential returns what the authenticator would send as Authorization header now, without sending it; "": it cannot be told.
+	// It may be nil.
+	Credential func(context.Context) string
+	// CloseIdle closes the connections that are not in use, if HTTP cannot do so itself. It may be nil.
+	CloseIdle func()
+}
+
+// ClientType is the kind of a Qualys API client.
+type ClientType string
+
+// The kinds of Qualys API clients (Qualys API documentation).
+const (
+	// UserClient is a client of a user: its tokens come from /auth/oidc.
+	UserClient ClientType = "user"
+	// SubscriptionClient is a client of a subscription: its tokens come from /auth/oauth.
+	SubscriptionClient ClientType = "subscription"
+)
+
+// APIClient is a Qualys API client, which takes the place of user name and password for both hosts.
+type APIClient struct {
+	ID, Secret string
+	Type       ClientType
 }
 
 // endpoint is an Endpoint at work.
@@ -31,10 +53,11 @@ type endpoint struct {
 	username      string
 	password      string
 	authenticator bool
+	closeIdle     func()
 	login         *login
 }
 
-func newEndpoint(e Endpoint) *endpoint {
+func newEndpoint(name EndpointName, e Endpoint, rejected func(Rejection)) *endpoint {
 	client := http.Client{}
 	if e.HTTP != nil {
 		client = *e.HTTP
@@ -47,7 +70,8 @@ func newEndpoint(e Endpoint) *endpoint {
 		username:      e.Username,
 		password:      e.Password,
 		authenticator: e.Authenticator,
-		login:         newLogin(),
+		closeIdle:     e.CloseIdle,
+		login:         newLogin(name, e, rejected),
 	}
 }
 
@@ -58,13 +82,24 @@ type request struct {
 	query   url.Values
 	form    url.Values // sent as the body; its names are looked for in errors
 	json    []byte     // sent as the body if there is no form
-	basic   bool       // log in with HTTP Basic
-	bearer  bool       // needs a token
+	headers map[string]string
+	login   loginKind
 	token   string
 	renewed bool // the token is the second one
+	permit  *permit
+	pass    passage
 	// open reads as much of a response as shows that it is what was asked for.
 	open func(*response) error
 }
+
+// loginKind is how a request shows who sends it.
+type loginKind uint8
+
+const (
+	loginNone   loginKind = iota // by what it holds, or by an authenticator
+	loginBasic                   // HTTP Basic
+	loginBearer                  // a token
+)
 
 // build makes the HTTP request. Its body can be sent again, which authenticators rely on.
 func (e *endpoint) build(ctx context.Context, r request, userAgent string) (*http.Request, error) {
@@ -80,7 +115,10 @@ func (e *endpoint) build(ctx context.Context, r request, userAgent string) (*htt
 	if err != nil {
 		return nil, err
 	}
-	if len(body) > 0 {
+	for name, value := range r.headers {
+		req.Header.Set(name, value)
+	}
+	if len(body) > 0 || r.form != nil {
 		req.Header.Set("Content-Type", contentType)
 	}
 	req.Header.Set("User-Agent", userAgent)
@@ -90,10 +128,10 @@ func (e *endpoint) build(ctx context.Context, r request, userAgent string) (*htt
 		// Mandatory with any value on /api/…/fo/ (Qualys API documentation).
 		req.Header.Set("X-Requested-With", userAgent)
 	}
-	switch {
-	case r.basic && !e.authenticator && e.username != "":
+	switch r.login {
+	case loginBasic:
 		req.SetBasicAuth(e.username, e.password)
-	case r.token != "":
+	case loginBearer:
 		req.Header.Set("Authorization", "Bearer "+r.token)
 	}
 	return req, nil
@@ -108,6 +146,9 @@ func (e *endpoint) secrets(r request) []string {
 	}
 	if r.token != "" {
 		secrets = append(secrets, r.token)
+	}
+	for _, value := range r.headers {
+		secrets = append(secrets, value)
 	}
 	return secrets
 }

@@ -161,6 +161,8 @@ type observed struct {
 	mu       sync.Mutex
 	outcomes []string
 	waits    []string
+	slots    []string
+	warned   []string
 	bytes    int64
 	limits   []int64
 }
@@ -181,6 +183,24 @@ func (o *observed) Limit(_ API, remaining int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.limits = append(o.limits, remaining)
+}
+
+func (o *observed) Slots(_ API, inUse, allowed int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.slots = append(o.slots, fmt.Sprintf("%d/%d", inUse, allowed))
+}
+
+func (o *observed) NoRoom(api API, allowed, possible int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.warned = append(o.warned, fmt.Sprintf("%s no room %d %d", api, allowed, possible))
+}
+
+func (o *observed) Misread(api API, header, value string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.warned = append(o.warned, fmt.Sprintf("%s %s %s", api, header, value))
 }
 
 func (o *observed) Waiting(_ API, reason string, d time.Duration) {

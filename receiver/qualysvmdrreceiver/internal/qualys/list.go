@@ -55,10 +55,9 @@ func (c *Client) list(ctx context.Context, api API, version, path string, form u
 		return nil, err
 	}
 	_, err = c.exchange(ctx, request{
-		api:   api,
-		path:  path,
-		form:  form,
-		basic: true,
+		api:  api,
+		path: path,
+		form: form,
 		open: func(a *response) (err error) {
 			l, err = openList(a, s)
 			return err

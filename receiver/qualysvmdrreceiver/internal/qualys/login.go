@@ -6,79 +6,268 @@ package qualys
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
+	"time"
 )
 
+var (
+	// unsureWaits are the distances between the tries of which the last one counts as a rejection, where a 401 can mean something
+	// else than the credentials.
+	unsureWaits = []time.Duration{4 * time.Minute, 7 * time.Minute}
+	// rejectionWaits are the distances between the tries with what an authenticator supplies once that was rejected; the last one
+	// stays. It may have changed where nobody can see it.
+	rejectionWaits = []time.Duration{15 * time.Minute, time.Hour, 4 * time.Hour, 24 * time.Hour}
+)
+
+// watchEvery is how often it is looked whether rejected credentials have changed.
+const watchEvery = 15 * time.Second
+
+// Rejection says that an endpoint has rejected credentials.
+type Rejection struct {
+	Endpoint EndpointName
+	// Err is what the calls return while the rejection holds.
+	Err *Error
+	// Until is when the next request may be sent. Zero: not with these credentials.
+	Until time.Time
+	// Tries is how often in a row they were rejected.
+	Tries int
+	// Credential is what an authenticator has sent: a secret. "": it cannot be told.
+	Credential string
+}
+
 // login is the gate that all requests to an endpoint pass. Repeated bad logins lock a Qualys account: requests are sent one at
-// a time until a response has shown that the login is good, and none at all after it was refused.
+// a time until a response has shown that the login is good, and none while it is known to be rejected.
 type login struct {
-	turn chan struct{} // holds the one request that finds out
+	name          EndpointName
+	authenticator bool
+	credential    func(context.Context) string // what the authenticator sends now, "": it cannot be told; may be nil
+	rejected      func(Rejection)
+	verifying     chan struct{} // holds the one request that finds out
 
-	mu       sync.Mutex
-	verified bool
-	refused  *Error
+	// mu guards everything below.
+	mu        sync.Mutex
+	verified  bool
+	rejection Rejection // Err is nil if there is none
+	reopened  chan struct{}
+	unsure    int    // 401 in a row that may mean something else
+	number    uint64 // of the request that was let through last
+	judged    uint64 // requests up to this one were let through before the last 401 was read
+	underWay  map[uint64]context.CancelCauseFunc
 }
 
-func newLogin() *login {
-	return &login{turn: make(chan struct{}, 1)}
+func newLogin(name EndpointName, e Endpoint, rejected func(Rejection)) *login {
+	return &login{
+		name:          name,
+		authenticator: e.Authenticator,
+		credential:    e.Credential,
+		rejected:      rejected,
+		verifying:     make(chan struct{}, 1),
+		underWay:      map[uint64]context.CancelCauseFunc{},
+	}
 }
 
-// enter lets a request through, or returns the refusal. alone tells that it is the one that finds out whether the login is
-// good; leave wants to know.
-func (l *login) enter(ctx context.Context) (alone bool, err error) {
-	if known, err := l.outcome(); known {
-		return false, err
+// passage is the way of one request through the gate.
+type passage struct {
+	number uint64
+	alone  bool // it finds out whether the login is good
+}
+
+// enter lets a request through, or returns the rejection. Whatever becomes of it is to be told to leave.
+func (l *login) enter(ctx context.Context) (passage, error) {
+	l.look(ctx)
+	if known, p, err := l.outcome(); known {
+		return p, err
 	}
 	select {
-	case l.turn <- struct{}{}:
+	case l.verifying <- struct{}{}:
 	case <-ctx.Done():
-		return false, context.Cause(ctx)
+		return passage{}, context.Cause(ctx)
 	}
-	if known, err := l.outcome(); known {
-		<-l.turn
-		return false, err
+	known, p, err := l.outcome()
+	if known {
+		<-l.verifying
+		return p, err
 	}
-	return true, nil
+	p.alone = true
+	return p, nil
 }
 
-// outcome reports whether it is known how the login turns out, and the refusal if it is one.
-func (l *login) outcome() (known bool, err error) {
+// outcome reports whether it is known how the login turns out, and returns the rejection if it is one.
+func (l *login) outcome() (known bool, p passage, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.refused != nil {
-		return true, l.refused
+	if l.holds() {
+		return true, passage{}, l.rejection.Err
 	}
-	return l.verified, nil
+	l.number++
+	return l.verified, passage{number: l.number}, nil
 }
 
-// leave ends a request that enter let through and that ended with err. An error verifies the login if Qualys itself tells it
-// and means something else.
-func (l *login) leave(alone bool, err error) {
+// holds reports whether nothing may be sent now.
+func (l *login) holds() bool {
+	r := l.rejection
+	return r.Err != nil && (r.Until.IsZero() || time.Now().Before(r.Until))
+}
+
+// sending registers the cancel function of a request that is about to be sent: a rejection that is read meanwhile ends it, as it
+// may not have been sent yet. The function that it returns is to be called when the response has begun.
+func (l *login) sending(p passage, cancel context.CancelCauseFunc) (done func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.holds() {
+		cancel(l.rejection.Err)
+	}
+	l.underWay[p.number] = cancel
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.underWay, p.number)
+	}
+}
+
+// leave ends a request that enter let through and that ended with err. sent are the credentials of an authenticator that were
+// sent. An error verifies the login if Qualys itself tells it and means something else.
+func (l *login) leave(p passage, sent string, err error) {
 	var e *Error
 	isError := errors.As(err, &e)
 	l.mu.Lock()
+	var told *Rejection
 	switch {
-	case isError && e.Login && e.Class == Config:
-		l.refused = e
+	case isError && e.Login && p.number > l.judged:
+		l.judged = l.number
+		told = l.judge(e, sent)
 	case err == nil, isError && e.Code != 0 && !outage(e.Code) && !e.Login:
-		l.verified = true
+		l.accept()
 	}
 	l.mu.Unlock()
-	if alone {
-		<-l.turn
+	if told != nil && l.rejected != nil {
+		l.rejected(*told)
+	}
+	if p.alone {
+		<-l.verifying
 	}
 }
 
-// refuse closes the gate, or opens it again if err is nil.
-func (l *login) refuse(err *Error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.refused = err
-	l.verified = false
+// accept notes that the login is good, which a request that was sent before a rejection does not show.
+func (l *login) accept() {
+	if l.holds() {
+		return
+	}
+	l.open()
+	l.verified = true
 }
 
+// judge takes note of a 401, or of an account that cannot be used, and returns the rejection that it is. One that may mean
+// something else than the credentials is one only when it has come several times.
+func (l *login) judge(e *Error, sent string) *Rejection {
+	l.verified = false
+	now := time.Now()
+	if e.Class == Ambiguous {
+		if l.unsure < len(unsureWaits) && l.rejection.Tries == 0 {
+			e.RetryAt = now.Add(unsureWaits[l.unsure])
+			l.unsure++
+			l.hold(Rejection{Endpoint: l.name, Err: e, Until: e.RetryAt, Tries: l.rejection.Tries, Credential: sent})
+			return nil
+		}
+		e.Class = Config
+	}
+	r := Rejection{Endpoint: l.name, Err: e, Tries: l.rejection.Tries + 1, Credential: sent}
+	if l.authenticator {
+		e.RetryAt = now.Add(rejectionWaits[min(r.Tries, len(rejectionWaits))-1])
+		r.Until = e.RetryAt
+	}
+	l.hold(r)
+	return &r
+}
+
+// hold closes the gate, and ends the requests that have no response yet.
+func (l *login) hold(r Rejection) {
+	l.rejection = r
+	l.verified = false
+	if l.credential != nil && r.Err.reopened == nil {
+		if l.reopened == nil {
+			l.reopened = make(chan struct{})
+		}
+		r.Err.reopened = l.reopened
+	}
+	for _, cancel := range l.underWay {
+		cancel(r.Err)
+	}
+	clear(l.underWay)
+}
+
+// open forgets a rejection.
+func (l *login) open() {
+	l.rejection, l.unsure = Rejection{}, 0
+	if l.reopened != nil {
+		close(l.reopened)
+		l.reopened = nil
+	}
+}
+
+// refuse closes the gate for a rejection that is known from elsewhere, or opens it if there is none.
+func (l *login) refuse(r Rejection) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.verified = false
+	l.judged = l.number
+	if r.Err == nil {
+		l.open()
+		return
+	}
+	l.hold(r)
+}
+
+// refusal returns the error for which nothing is sent, or nil.
 func (l *login) refusal() *Error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.refused
+	if !l.holds() {
+		return nil
+	}
+	return l.rejection.Err
+}
+
+// look opens the gate if an authenticator supplies other credentials than those that were rejected.
+func (l *login) look(ctx context.Context) {
+	l.mu.Lock()
+	r := l.rejection
+	holds := l.holds()
+	l.mu.Unlock()
+	if !holds || l.credential == nil || r.Credential == "" {
+		return
+	}
+	now := l.credential(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now != "" && now != r.Credential && l.rejection.Err == r.Err {
+		l.open()
+	}
+}
+
+// stable returns the credentials in an Authorization header if they are the same in every request as long as nobody changes them:
+// a signature is not.
+func stable(authorization string) string {
+	scheme, _, _ := strings.Cut(authorization, " ")
+	if strings.EqualFold(scheme, "Basic") || strings.EqualFold(scheme, "Bearer") {
+		return authorization
+	}
+	return ""
+}
+
+// Watch looks every now and then whether an authenticator supplies other credentials than those that were rejected, and allows
+// requests again if so, until ctx ends. Nothing is sent to Qualys for it.
+func (c *Client) Watch(ctx context.Context) {
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			c.server.login.look(ctx)
+			c.gateway.login.look(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
 }

@@ -21,7 +21,17 @@ type Observer interface {
 	Received(api API, bytes int64)
 	// Limit is called with the calls that remain in the window, whenever Qualys says.
 	Limit(api API, remaining int64)
-	// Waiting is called before the client waits for a limit; reason is one of the Wait constants.
+	// Slots is called with how many requests of an API are under way, and how many may be, whenever one of them has changed. It
+	// must not call the client.
+	Slots(api API, inUse, allowed int)
+	// NoRoom is called once for an API whose requests cannot run side by side, as one of the few that Qualys allows is left to
+	// others: allowed is how many Qualys allows at once, possible how many could run with a concurrency_reserve of 0.
+	NoRoom(api API, allowed, possible int)
+	// Misread is called once for each header of a limit whose value is not understood: one that names more than two days. The
+	// default is taken.
+	Misread(api API, header, value string)
+	// Waiting is called before the client waits for a limit; reason is one of the Wait constants. Of several requests of an API
+	// that wait for it, one is reported.
 	Waiting(api API, reason string, d time.Duration)
 	// Waited is called after each such wait with the time it took: less than announced if the context has ended.
 	Waited(api API, reason string, d time.Duration)
@@ -30,7 +40,7 @@ type Observer interface {
 // How a request ended.
 const (
 	OutcomeOK         = "ok"         // the response was read to its end
-	OutcomeLimited    = "limited"    // Qualys asks to wait: 1960, 1965, HTTP 429
+	OutcomeLimited    = "limited"    // Qualys asks to wait: 1960, 1965, HTTP 409 or 429 without a code
 	OutcomeNewToken   = "new_token"  // the token had expired; the call is repeated with a new one
 	OutcomeConfig     = "config"     // an error of class Config
 	OutcomeAmbiguous  = "ambiguous"  // an error of class Ambiguous
@@ -57,6 +67,15 @@ func (noObserver) Received(API, int64) {}
 
 // Limit does nothing.
 func (noObserver) Limit(API, int64) {}
+
+// Slots does nothing.
+func (noObserver) Slots(API, int, int) {}
+
+// NoRoom does nothing.
+func (noObserver) NoRoom(API, int, int) {}
+
+// Misread does nothing.
+func (noObserver) Misread(API, string, string) {}
 
 // Waiting does nothing.
 func (noObserver) Waiting(API, string, time.Duration) {}

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	maxText  = 500 // bytes of Qualys's text in a message
+	maxText  = 300 // bytes of Qualys's text in a message
 	maxTitle = 100 // bytes of a foreign page in a message
 )
 
@@ -34,6 +34,8 @@ type reply struct {
 	limit int           // bytes of it that are of use
 	all   string        // everything, to look for names in
 	wait  time.Duration // SECONDS_TO_WAIT, or 0
+	// strange is what was not understood of it.
+	strange []header
 }
 
 // readReply reads the first bytes of a response.
@@ -92,7 +94,10 @@ func readReturn(head []byte) (reply, bool) {
 		case name == "VALUE":
 			fmt.Fprintf(&items, " %s %s", key, value)
 			if key == "SECONDS_TO_WAIT" {
-				r.wait = seconds(value)
+				var understood bool
+				if r.wait, understood = seconds(value); !understood {
+					r.strange = append(r.strange, header{key, value})
+				}
 			}
 		}
 	}

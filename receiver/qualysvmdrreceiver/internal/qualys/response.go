@@ -19,6 +19,9 @@ const maxError = 64 << 10
 type response struct {
 	status int
 	header http.Header
+	limits limits
+	// credential is the Authorization header that was sent, as far as it stays the same from request to request.
+	credential string
 
 	client   *Client
 	endpoint *endpoint
@@ -55,20 +58,25 @@ func (c *Client) begin(ctx context.Context, e *endpoint, r request) (*response, 
 		cancel(nil)
 		return nil, &Error{API: r.api, Class: Config, Err: err}
 	}
+	begun := e.login.sending(r.pass, cancel)
 	a.stall.wait()
 	resp, err := e.http.Do(req) //nolint:bodyclose // response.Close does
 	a.stall.received()
+	begun()
 	if err != nil {
 		if own.Err() != nil {
 			err = context.Cause(own)
 		}
 		cancel(nil)
-		err = &Error{API: r.api, Err: withoutURL(err)}
+		err = asError(r.api, 0, withoutURL(err))
 		c.settings.Observer.Responded(r.api, outcomeOf(ctx, err), a.stall.waited())
 		return nil, err
 	}
 	a.status = resp.StatusCode
 	a.header = resp.Header
+	if resp.Request != nil {
+		a.credential = stable(resp.Request.Header.Get("Authorization"))
+	}
 	a.wire = &wire{response: a, body: resp.Body}
 	a.body, err = inflate(a.wire, resp.Header.Get("Content-Encoding"))
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 const (
 	maxToken    = 64 << 10      // bytes
 	defaultLife = 4 * time.Hour // of a token that does not tell (Qualys documentation)
-	renewBefore = time.Minute   // the end of a token's life
+	maxLife     = 7 * 24 * time.Hour
+	renewBefore = time.Minute // the end of a token's life
 )
 
 // tokens holds the token of the gateway and gets a new one when it is needed. It is safe for concurrent use.
@@ -94,21 +95,18 @@ func lifetime(token string, now time.Time) time.Duration {
 	if left <= 0 {
 		return defaultLife
 	}
-	return time.Duration(min(left, maxWait.Seconds())) * time.Second
+	return time.Duration(min(left, maxLife.Seconds())) * time.Second
 }
 
 // logIn gets a new token from the gateway.
 func (c *Client) logIn(ctx context.Context) (string, error) {
 	var token string
-	a, err := c.exchange(ctx, request{
-		api:  Auth,
-		path: "/auth",
-		form: url.Values{"username": {c.gateway.username}, "password": {c.gateway.password}, "token": {"true"}},
-		open: func(a *response) (err error) {
-			token, err = readToken(a)
-			return err
-		},
-	})
+	r, find := c.tokenRequest()
+	r.open = func(a *response) (err error) {
+		token, err = readToken(a, find)
+		return err
+	}
+	a, err := c.exchange(ctx, r)
 	if err != nil {
 		return "", err
 	}
@@ -117,22 +115,96 @@ func (c *Client) logIn(ctx context.Context) (string, error) {
 	return token, nil
 }
 
+// tokenRequest is the request for a token, with what finds it in the response (Qualys API documentation).
+func (c *Client) tokenRequest() (r request, find func(body []byte) string) {
+	client := c.settings.APIClient
+	if client.ID == "" {
+		return request{
+			api:  Auth,
+			path: "/auth",
+			form: url.Values{"username": {c.gateway.username}, "password": {c.gateway.password}, "token": {"true"}},
+		}, bareToken
+	}
+	path := "/auth/oidc"
+	if client.Type == SubscriptionClient {
+		path = "/auth/oauth"
+	}
+	return request{
+		api:     Auth,
+		path:    path,
+		form:    url.Values{},
+		headers: map[string]string{"clientId": client.ID, "clientSecret": client.Secret},
+	}, findJWT
+}
+
 var errNoToken = errors.New("response is not a token")
 
-// readToken reads the response of a login, which is nothing but the token. In quotes, as JSON would have it, it counts too.
-func readToken(a *response) (string, error) {
+// readToken reads the response of a login.
+func readToken(a *response, find func([]byte) string) (string, error) {
 	body, err := io.ReadAll(io.LimitReader(a, maxToken+1))
 	if err != nil {
 		return "", a.fail(err)
 	}
-	token := strings.TrimSpace(string(body))
-	if strings.HasPrefix(token, `"`) {
-		_ = json.Unmarshal([]byte(token), &token) // what is no JSON string is no token either
-	}
+	token := find(body)
 	if len(body) > maxToken || !isToken(token) {
 		return "", a.refused(errNoToken)
 	}
 	return token, nil
+}
+
+// bareToken returns a body that is nothing but a token. In quotes, as JSON would have it, it counts too.
+func bareToken(body []byte) string {
+	token := strings.TrimSpace(string(body))
+	if strings.HasPrefix(token, `"`) {
+		_ = json.Unmarshal([]byte(token), &token) // what is no JSON string is no token either
+	}
+	return token
+}
+
+// findJWT returns the JWT that a body is, or that is the only one among the strings of a JSON document; "": there is none, or
+// more than one.
+func findJWT(body []byte) string {
+	if token := bareToken(body); isJWT(token) {
+		return token
+	}
+	var document any
+	if json.Unmarshal(body, &document) != nil {
+		return ""
+	}
+	found := jwts(document, nil)
+	if len(found) != 1 {
+		return ""
+	}
+	return found[0]
+}
+
+// jwts appends the JWTs in a JSON document to found.
+func jwts(document any, found []string) []string {
+	switch value := document.(type) {
+	case string:
+		if isJWT(value) {
+			found = append(found, value)
+		}
+	case []any:
+		for _, element := range value {
+			found = jwts(element, found)
+		}
+	case map[string]any:
+		for _, element := range value {
+			found = jwts(element, found)
+		}
+	}
+	return found
+}
+
+// isJWT reports whether a text has the three parts of a JWT, of which the first is a JSON object.
+func isJWT(text string) bool {
+	parts := strings.Split(text, ".")
+	if len(parts) != 3 || !isToken(text) {
+		return false
+	}
+	head, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[0], "="))
+	return err == nil && json.Valid(head) && strings.HasPrefix(strings.TrimSpace(string(head)), "{")
 }
 
 // isToken reports whether a text can stand in an Authorization header as a bearer token (RFC 6750, section 2.1).
