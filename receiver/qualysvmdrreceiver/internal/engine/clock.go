@@ -8,11 +8,11 @@ import "time"
 // clockTolerance is how far the server's clock may be from ours to be believed.
 const clockTolerance = 24 * time.Hour
 
-// startOf returns the start of a collection by the server's clock: the earliest of the times that a response tells and that
+// StartOf returns the start of a collection by the server's clock: the earliest of the times that a response tells and that
 // can be believed. A clock that runs ahead would make the next collection miss what changes until then, and one that lags
 // brings some of it again. Previous is the start of the collection before, which a start never lies before; unless that one
 // lies so far ahead of the local clock that it was wrong itself. Doubt is what to warn of, "": nothing.
-func startOf(told []time.Time, local, previous time.Time, overlap time.Duration) (start time.Time, doubt string) {
+func StartOf(told []time.Time, local, previous time.Time, overlap time.Duration) (start time.Time, doubt string) {
 	for _, t := range told {
 		if d := t.Sub(local); d > clockTolerance || d < -clockTolerance {
 			doubt = "the server's clock is more than a day off the local one"

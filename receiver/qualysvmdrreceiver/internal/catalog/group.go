@@ -1,0 +1,166 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package catalog
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/cenkalti/backoff/v7"
+	"go.uber.org/zap"
+
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
+)
+
+const (
+	// triesAlone is after how many requests that failed with it alone an entry is passed over, if others can be read.
+	triesAlone = 3
+	// triesBroken, triesFailed is how often a request must break off or time out, or fail without saying why, before its QIDs
+	// are asked for in two halves.
+	triesBroken, triesFailed = 2, 3
+)
+
+// group are QIDs that are asked for in one request.
+type group struct {
+	qids []uint32
+	// collection is the ID that the entries' records carry.
+	collection string
+	// probe asks for an entry that was delivered, to see whether entries can be had at all.
+	probe    bool
+	failures int
+	tries    *backoff.ExponentialBackOff
+	// after is when it may be asked for again.
+	after time.Time
+	// failing, if not nil, ends the state of error that the group has led to.
+	failing func()
+	// whole is, of a suspect, how many requests had been answered whole when it became one.
+	whole int
+}
+
+// recovered ends the state of error that the group has led to.
+func (g *group) recovered() {
+	if g.failing != nil {
+		g.failing()
+		g.failing = nil
+	}
+}
+
+// next returns what to ask for now, nil: nothing.
+func (c *Catalog) next(ctx context.Context, now time.Time) *group {
+	c.passOver(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, g := range c.groups {
+		if !now.Before(g.after) {
+			c.groups = slices.Delete(c.groups, i, i+1)
+			return g
+		}
+	}
+	if !c.ready() {
+		return nil
+	}
+	g := &group{tries: c.dataset.NewBackOff()}
+	if qids, first := c.entries.take(c.size); len(qids) > 0 {
+		g.qids, g.collection = qids, c.state.Refresh
+		if first {
+			g.collection = c.state.Collection
+		}
+	} else if len(c.groups) == 0 && c.active.Load() == 0 {
+		// Only suspects are left. passOver has left them because one can be asked for that is known to be readable.
+		qid, _ := c.entries.anyDelivered()
+		g.qids, g.probe = []uint32{qid}, true
+	} else {
+		return nil
+	}
+	if !c.collecting {
+		c.collecting = true
+		c.dataset.Begin(g.collection, window)
+	}
+	return g
+}
+
+// complete takes note that all of a group was answered.
+func (c *Catalog) complete(g *group) {
+	g.recovered()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.whole++
+	if len(g.qids) >= c.size {
+		c.size = min(c.settings.PageSize, 2*c.size)
+	}
+}
+
+// retry has what is left of a group asked for again: now, when its back-off has ended, or in two halves. Of a single entry,
+// three failures make a suspect. Tries is how many failures are needed, 0: the failure says nothing about the group. Slow is
+// whether fewer QIDs at once may be in time; wait is whether nothing else holds the next request up.
+func (c *Catalog) retry(g *group, left []uint32, tries int, slow, wait bool) {
+	if len(left) < len(g.qids) {
+		g.tries.Reset()
+	}
+	g.qids = left
+	if wait {
+		g.after = time.Now().Add(g.tries.NextBackOff())
+	}
+	if tries > 0 {
+		g.failures++
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch n := len(g.qids); {
+	case g.probe:
+		if qid, ok := c.entries.anyDelivered(); ok {
+			g.qids = []uint32{qid} // that one may have become unreadable too
+		}
+		c.groups = append(c.groups, g)
+	case tries == 0, n == 1 && g.failures < triesAlone, n > 1 && g.failures < tries:
+		c.groups = append(c.groups, g)
+	case n == 1:
+		g.whole = c.whole
+		c.suspects = append(c.suspects, g)
+	default:
+		g.recovered()
+		if slow {
+			c.size = max(1, min(c.size, n/2))
+		}
+		for _, half := range [][]uint32{g.qids[:n/2], g.qids[n/2:]} {
+			c.groups = append(c.groups, &group{qids: half, collection: g.collection, tries: c.dataset.NewBackOff(), after: g.after})
+		}
+	}
+}
+
+// passOver gives up the suspects, now that others could be read, until the next refresh. Without any other entry that could
+// tell, they are given up as well.
+func (c *Catalog) passOver(ctx context.Context) {
+	c.mu.Lock()
+	if len(c.suspects) == 0 {
+		c.mu.Unlock()
+		return
+	}
+	others := len(c.groups) > 0 || c.entries.queued() > 0 || c.active.Load() > 0
+	if !others {
+		_, others = c.entries.anyDelivered()
+	}
+	var given []uint32
+	c.suspects = slices.DeleteFunc(c.suspects, func(g *group) bool {
+		if others && c.whole == g.whole {
+			return false
+		}
+		g.recovered()
+		given = append(given, g.qids...)
+		return true
+	})
+	c.mu.Unlock()
+	if len(given) == 0 {
+		return
+	}
+	c.dataset.Log.Error("knowledge base entries passed over: they cannot be read; retrying them at the next refresh", zap.Uint32s("qids", given))
+	now := time.Now()
+	c.commit(ctx, func() {
+		c.entries.update(given, now, func(e *entry) { e.state = unreadable })
+	}, func(tx *checkpoint.Tx) { c.entries.write(tx, given) })
+	c.fetching.progress()
+	c.dataset.Gate.Collecting()
+	c.tell()
+}
