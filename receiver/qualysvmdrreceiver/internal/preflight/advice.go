@@ -6,16 +6,16 @@ package preflight
 import (
 	"errors"
 
-	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/collect"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
 )
 
 // rights are what an account needs for a dataset besides API access (docs/setup.md).
 var rights = map[string]string{
-	collect.VulnerabilitiesDataset: "The account needs the VMDR (or VM) module and API access.",
-	collect.KnowledgeBaseDataset:   `Grant the permission "Download vulnerability data from the KnowledgeBase", or leave the section out.`,
-	collect.AssetInventoryDataset:  `The account needs the GAV or CSAM module, API access and "Allow user view access to all objects".`,
-	collect.ActivityLogDataset:     "The account needs API access and sight of the activity log.",
+	dataset.Vulnerabilities: "The account needs the VMDR (or VM) module and API access.",
+	dataset.KnowledgeBase:   `Grant the permission "Download vulnerability data from the KnowledgeBase", or leave the section out.`,
+	dataset.AssetInventory:  `The account needs the GAV or CSAM module, API access and "Allow user view access to all objects".`,
+	dataset.ActivityLog:     "The account needs API access and sight of the activity log.",
 }
 
 // accounts is what to do about an account that cannot be used, by Qualys's code.
