@@ -16,6 +16,9 @@ import (
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/metadata"
 )
 
+// minIdlePerHost is how many connections to a host are kept at least: as many as requests may run at once.
+const minIdlePerHost = 10
+
 // connections closes those that a client keeps for later. The round-trippers of the collector do not pass that on: it takes the
 // place of a middleware, the innermost one, and so learns of the transport behind them.
 type connections struct {
@@ -34,6 +37,7 @@ func newClient(ctx context.Context, cfg *confighttp.ClientConfig, extensions map
 	}
 	with[id] = c
 	own := *cfg
+	own.MaxIdleConnsPerHost = max(cfg.MaxIdleConnsPerHost, minIdlePerHost)
 	own.Middlewares = append(slices.Clone(cfg.Middlewares), configmiddleware.Config{ID: id})
 	client, err := own.ToClient(ctx, with, telemetry)
 	return client, c, err
