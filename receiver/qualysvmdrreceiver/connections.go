@@ -37,7 +37,6 @@ func newClient(ctx context.Context, cfg *confighttp.ClientConfig, extensions map
 	}
 	with[id] = c
 	own := *cfg
-	own.MaxIdleConnsPerHost = max(cfg.MaxIdleConnsPerHost, minIdlePerHost)
 	own.Middlewares = append(slices.Clone(cfg.Middlewares), configmiddleware.Config{ID: id})
 	client, err := own.ToClient(ctx, with, telemetry)
 	return client, c, err
@@ -49,10 +48,13 @@ func (*connections) Start(context.Context, component.Host) error { return nil }
 // Shutdown does nothing.
 func (*connections) Shutdown(context.Context) error { return nil }
 
-// GetHTTPRoundTripper takes note of the transport, and hands it on as it is.
+// GetHTTPRoundTripper takes note of the transport, and lets it keep enough connections.
 func (c *connections) GetHTTPRoundTripper(context.Context) (func(context.Context, http.RoundTripper) (http.RoundTripper, error), error) {
 	return func(_ context.Context, transport http.RoundTripper) (http.RoundTripper, error) {
 		c.transport = transport
+		if t, ok := transport.(*http.Transport); ok {
+			t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, minIdlePerHost)
+		}
 		return transport, nil
 	}, nil
 }
