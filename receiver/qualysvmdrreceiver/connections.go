@@ -16,6 +16,9 @@ import (
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/metadata"
 )
 
+// minIdlePerHost is how many connections to a host are kept at least: as many as requests may run at once.
+const minIdlePerHost = 10
+
 // connections closes those that a client keeps for later. The round-trippers of the collector do not pass that on: it takes the
 // place of a middleware, the innermost one, and so learns of the transport behind them.
 type connections struct {
@@ -45,10 +48,13 @@ func (*connections) Start(context.Context, component.Host) error { return nil }
 // Shutdown does nothing.
 func (*connections) Shutdown(context.Context) error { return nil }
 
-// GetHTTPRoundTripper takes note of the transport, and hands it on as it is.
+// GetHTTPRoundTripper takes note of the transport, and lets it keep enough connections.
 func (c *connections) GetHTTPRoundTripper(context.Context) (func(context.Context, http.RoundTripper) (http.RoundTripper, error), error) {
 	return func(_ context.Context, transport http.RoundTripper) (http.RoundTripper, error) {
 		c.transport = transport
+		if t, ok := transport.(*http.Transport); ok {
+			t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, minIdlePerHost)
+		}
 		return transport, nil
 	}, nil
 }
