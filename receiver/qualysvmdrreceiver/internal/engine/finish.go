@@ -25,7 +25,9 @@ func (c *Collector) Deliver(ctx context.Context, run *Run, chunk Chunk, accepted
 }
 
 // Commit writes what a source keeps in one step. What cannot be written is written with the next step.
-func (c *Collector) Commit(ctx context.Context, write func(tx *checkpoint.Tx)) { c.state.commit(ctx, nil, write) }
+func (c *Collector) Commit(ctx context.Context, write func(tx *checkpoint.Tx)) {
+	c.state.commit(ctx, nil, write)
+}
 
 // Ask calls fn, which sends a request that the collection can do without, until it succeeds, and three times at most. Errors are
 // those of fn, of the context, and a *StoppedError when credentials are rejected.
