@@ -105,7 +105,7 @@ resource_attributes: {host.ip: {enabled: false}}
 	assert.Contains(t, v.Defaults, "host_metadata")
 	assert.Equal(t, map[string]string{"show_pci_reasons": "1"}, cfg.KnowledgeBase.Get().settings(dataset.Settings{Server: &url.URL{}}).Parameters)
 	assert.Equal(t, "500", cfg.AssetInventory.Get().settings().Filter[1].Value)
-	assert.Equal(t, collect.ActivitySettings{
+	assert.Equal(t, dataset.ActivitySettings{
 		Interval: time.Hour, Overlap: 30 * time.Minute, Version: "2.0", PageSize: 10000, Parameters: map[string]string{"user_role": "Manager"},
 	}, cfg.ActivityLog.Get().settings())
 	assert.Equal(t, component.MustNewIDWithName("file_storage", "positions"), *cfg.Storage)

@@ -16,13 +16,12 @@ import (
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/metadata"
 )
 
-// minIdlePerHost is how many connections to a host are kept at least: as many as requests may run at once.
-const minIdlePerHost = 10
-
 // connections closes those that a client keeps for later. The round-trippers of the collector do not pass that on: it takes the
 // place of a middleware, the innermost one, and so learns of the transport behind them.
 type connections struct {
 	transport http.RoundTripper
+	// idle is how many connections to a host are kept at least: as many as requests may run at once.
+	idle int
 }
 
 var _ component.Component = (*connections)(nil)
@@ -30,7 +29,7 @@ var _ component.Component = (*connections)(nil)
 // newClient makes the HTTP client of a configuration, with the connections that it keeps.
 func newClient(ctx context.Context, cfg *confighttp.ClientConfig, extensions map[component.ID]component.Component, telemetry component.TelemetrySettings) (*http.Client, *connections, error) {
 	id := component.MustNewIDWithName(metadata.Type.String(), "connections")
-	c := &connections{}
+	c := &connections{idle: r.config.MaxConcurrentRequests}
 	with := maps.Clone(extensions)
 	if with == nil {
 		with = map[component.ID]component.Component{}
@@ -53,7 +52,7 @@ func (c *connections) GetHTTPRoundTripper(context.Context) (func(context.Context
 	return func(_ context.Context, transport http.RoundTripper) (http.RoundTripper, error) {
 		c.transport = transport
 		if t, ok := transport.(*http.Transport); ok {
-			t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, minIdlePerHost)
+			t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, c.idle)
 		}
 		return transport, nil
 	}, nil
