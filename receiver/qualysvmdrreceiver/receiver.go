@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"sync"
 	"time"
 
@@ -76,6 +77,7 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 	if !store.Persistent() {
 		r.settings.Logger.Warn("No storage is configured: positions are kept in memory, and after a restart everything is collected afresh.")
 	}
+	r.config.warnOfExpansion(r.settings.Logger, os.Environ())
 	serverURL, gatewayURL := r.config.Endpoints()
 	server, err := r.endpoint(ctx, host, "server", &r.config.Server, serverURL)
 	if err != nil {
