@@ -90,12 +90,16 @@ generate: ## the code that comes from metadata.yaml
 generated: ## that `make generate` changes nothing
 	.ci/generated
 
+.PHONY: rules
+rules: ## the alert rules: checked, and tested that each alert fires when it should (promtool)
+	.ci/rules
+
 .PHONY: newcomer
 newcomer: ## a collector of one's own, by the steps of the README, in an empty folder
 	.ci/newcomer
 
 .PHONY: ci
-ci: generated lint cover fuzz build e2e newcomer ## everything that must hold before a change lands
+ci: generated lint rules cover fuzz build e2e newcomer ## everything that must hold before a change lands
 
 .PHONY: clean
 clean: ## removes what was built
