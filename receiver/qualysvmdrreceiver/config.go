@@ -52,7 +52,7 @@ type Config struct {
 	BatchMaxBytes int `mapstructure:"batch_max_bytes"`
 	// BodyFormat is what the body of a record is: a map (structured) or one JSON string (json).
 	BodyFormat BodyFormat `mapstructure:"body_format"`
-	// Timestamp is what the time stamp of a record is: that of the event or that of its collection.
+	// Timestamp is what the time stamp of a record is: that of its collection or that of the event.
 	Timestamp Timestamp `mapstructure:"timestamp"`
 	// ReadIdleTimeout is how long a connection may be silent while we wait for bytes.
 	ReadIdleTimeout time.Duration `mapstructure:"read_idle_timeout"`

@@ -98,7 +98,7 @@ resource_attributes: {host.ip: {enabled: false}}
 	v := cfg.Vulnerabilities.Get().settings()
 	assert.Equal(t, map[string]string{
 		"show_tags": "0", "severities": "4,5", "qids": "38170",
-		"show_asset_id": "1", "show_qds_factors": "1", "show_cloud_tags": "1", "show_reopened_info": "1", "host_metadata": "all",
+		"show_asset_id": "1", "show_qds_factors": "1", "show_cloud_tags": "1", "show_reopened_info": "1", "host_metadata": "all", "vuln_detection_source": "1",
 	}, v.Parameters, "parameters are merged over the defaults")
 	assert.NotContains(t, v.Defaults, "show_tags", "what the user chose is not left out when Qualys refuses it")
 	assert.Contains(t, v.Defaults, "host_metadata")
@@ -144,7 +144,7 @@ func TestParametersInAnySpelling(t *testing.T) {
 	settings := cfg.Vulnerabilities.Get().settings()
 	assert.Equal(t, map[string]string{
 		"show_tags": "0", "severities": "5",
-		"show_asset_id": "1", "show_qds_factors": "1", "show_cloud_tags": "1", "show_reopened_info": "1", "host_metadata": "all",
+		"show_asset_id": "1", "show_qds_factors": "1", "show_cloud_tags": "1", "show_reopened_info": "1", "host_metadata": "all", "vuln_detection_source": "1",
 	}, settings.Parameters)
 	assert.NotContains(t, settings.Defaults, "show_tags")
 	assert.Equal(t, map[string]string{"show_pci_reasons": "1"}, cfg.KnowledgeBase.Get().settings().Parameters)

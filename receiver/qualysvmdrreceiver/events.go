@@ -32,7 +32,7 @@ func (r *vmdrReceiver) eventSettings() health.EventSettings {
 		},
 		Describe: func(resource pcommon.Resource, scope pcommon.InstrumentationScope) {
 			builder := metadata.NewResourceBuilder(r.config.ResourceAttributes)
-			builder.SetQualysSource(r.settings.ID.String())
+			builder.SetQualysReceiver(r.settings.ID.String())
 			builder.Emit().MoveTo(resource)
 			scope.SetName(metadata.ScopeName)
 			scope.SetVersion(version)

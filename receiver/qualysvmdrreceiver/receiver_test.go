@@ -186,6 +186,7 @@ func TestActivityLogArrives(t *testing.T) {
 	cfg.ActivityLog.Get().InitialLookback = 0
 	cfg.ActivityLog.Get().PageSize = 40
 	cfg.BatchSize = 7
+	cfg.Timestamp = TimestampEvent
 	want := map[qualyssim.Activity]int{}
 	for row := range sim.Activities() {
 		row.ID = 0

@@ -39,16 +39,16 @@ func (c *Config) datasets() []string {
 // records is the shape of the records that is configured.
 func (c *Config) records(settings receiver.Settings) records.Settings {
 	return records.Settings{
-		Source:    settings.ID.String(),
+		Receiver:  settings.ID.String(),
 		JSON:      c.BodyFormat == BodyJSON,
 		Collected: c.Timestamp == TimestampCollected,
 		Resource: records.Resource{
-			HostID:       c.ResourceAttributes.HostID.Enabled,
-			HostName:     c.ResourceAttributes.HostName.Enabled,
-			HostIP:       c.ResourceAttributes.HostIP.Enabled,
-			QualysHostID: c.ResourceAttributes.QualysHostID.Enabled,
-			QualysServer: c.ResourceAttributes.QualysServer.Enabled,
-			QualysSource: c.ResourceAttributes.QualysSource.Enabled,
+			HostID:         c.ResourceAttributes.HostID.Enabled,
+			HostName:       c.ResourceAttributes.HostName.Enabled,
+			HostIP:         c.ResourceAttributes.HostIP.Enabled,
+			QualysHostID:   c.ResourceAttributes.QualysHostID.Enabled,
+			QualysServer:   c.ResourceAttributes.QualysServer.Enabled,
+			QualysReceiver: c.ResourceAttributes.QualysReceiver.Enabled,
 		},
 		ScopeName:    metadata.ScopeName,
 		ScopeVersion: version,

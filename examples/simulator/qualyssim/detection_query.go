@@ -34,6 +34,7 @@ var detectionParameters = map[string]check{
 	"show_qds_factors":          yesOrNo,
 	"show_cloud_tags":           yesOrNo,
 	"host_metadata":             oneOf("all", "ec2", "azure", "google"),
+	"vuln_detection_source":     yesOrNo,
 	"output_format":             oneOf("XML"),
 
 	"max_days_since_detection_updated": isNumber,

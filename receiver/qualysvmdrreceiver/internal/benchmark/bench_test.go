@@ -63,7 +63,7 @@ func BenchmarkDetections(b *testing.B) {
 				reader := newDetectionReader(settings)
 				client := clientOf(page, nil)
 				for b.Loop() {
-					require.NoError(b, reader.read(b.Context(), client, func(records.Output) {}))
+					require.NoError(b, reader.read(b.Context(), client, func(records.Chunk) {}))
 				}
 			})
 		})
@@ -106,7 +106,7 @@ func BenchmarkAssets(b *testing.B) {
 			builder := records.NewAssets(recordSettings(gatewayName))
 			client := clientOf(page, nil)
 			for b.Loop() {
-				require.NoError(b, readAssets(b.Context(), client, builder, func(records.Output) {}))
+				require.NoError(b, readAssets(b.Context(), client, builder, func(records.Chunk) {}))
 			}
 		})
 	}

@@ -76,7 +76,7 @@ func (r *detectionRecords) resource(h *xmlHost) plog.LogRecordSlice {
 	attrs.PutStr("host.name", h.DNS)
 	attrs.PutInt("qualys.host.id", h.ID)
 	attrs.PutStr("qualys.server", serverName)
-	attrs.PutStr("qualys.source", sourceName)
+	attrs.PutStr("qualys.receiver", sourceName)
 	scope := resource.ScopeLogs().AppendEmpty()
 	scope.Scope().SetName(scopeName)
 	scope.Scope().SetVersion(scopeVersion)

@@ -56,7 +56,7 @@ func addAsset(logs plog.Logs, asset map[string]any) error {
 	}
 	attrs.PutInt("qualys.host.id", hostID)
 	attrs.PutStr("qualys.server", gatewayName)
-	attrs.PutStr("qualys.source", sourceName)
+	attrs.PutStr("qualys.receiver", sourceName)
 	scope := resource.ScopeLogs().AppendEmpty()
 	scope.Scope().SetName(scopeName)
 	scope.Scope().SetVersion(scopeVersion)

@@ -51,9 +51,9 @@ func clientOf(page []byte, observer qualys.Observer) *qualys.Client {
 
 func recordSettings(server string) records.Settings {
 	return records.Settings{
-		Source:       sourceName,
+		Receiver:     sourceName,
 		Server:       server,
-		Resource:     records.Resource{HostID: true, HostName: true, HostIP: true, QualysHostID: true, QualysServer: true, QualysSource: true},
+		Resource:     records.Resource{HostID: true, HostName: true, HostIP: true, QualysHostID: true, QualysServer: true, QualysReceiver: true},
 		ScopeName:    scopeName,
 		ScopeVersion: scopeVersion,
 		MaxRecords:   batchSize,
@@ -73,7 +73,7 @@ func newDetectionReader(settings records.Settings) *detectionReader {
 }
 
 // read makes records of a page.
-func (r *detectionReader) read(ctx context.Context, client *qualys.Client, take func(records.Output)) error {
+func (r *detectionReader) read(ctx context.Context, client *qualys.Client, take func(records.Chunk)) error {
 	page, err := client.Detections(ctx, "5.0", url.Values{})
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func (r *detectionReader) read(ctx context.Context, client *qualys.Client, take 
 		} else if err != nil {
 			return err
 		}
-		r.records.Begin(page.ServerTime(), nil)
+		r.records.Begin(page.ServerTime(), "", nil)
 		r.hosts.Reset(&r.segment, more)
 		for {
 			err := r.step()
@@ -137,13 +137,13 @@ func readTokens(reader *xmlstream.Reader, page io.Reader) error {
 }
 
 // readAssets makes records of a page of assets.
-func readAssets(ctx context.Context, client *qualys.Client, builder *records.Assets, take func(records.Output)) error {
+func readAssets(ctx context.Context, client *qualys.Client, builder *records.Assets, take func(records.Chunk)) error {
 	page, err := client.Assets(ctx, qualys.AssetQuery{})
 	if err != nil {
 		return err
 	}
 	defer page.Close()
-	builder.Begin(collected, nil)
+	builder.Begin(collected, "", nil)
 	for {
 		decoder, err := page.Next()
 		if err == nil {

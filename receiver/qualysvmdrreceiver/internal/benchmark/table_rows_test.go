@@ -130,7 +130,7 @@ func (r *detectionRows) round(ctx context.Context, t *table) error {
 	size := len(r.page)
 	reader := newDetectionReader(recordSettings(serverName))
 	client := clientOf(r.page, nil)
-	read := func() error { return reader.read(ctx, client, func(records.Output) {}) }
+	read := func() error { return reader.read(ctx, client, func(records.Chunk) {}) }
 	tokens := xmlstream.NewReader(nil)
 	parse := func() error { return readTokens(tokens, bytes.NewReader(r.page)) }
 
@@ -238,7 +238,7 @@ func (t *table) measureAssets(ctx context.Context) error {
 				return timed(func() error {
 					return decodeAssets(bytes.NewReader(page), func(map[string]any) error { return nil })
 				})
-			}, func() error { return readAssets(ctx, client, builder, func(records.Output) {}) })
+			}, func() error { return readAssets(ctx, client, builder, func(records.Chunk) {}) })
 			if err != nil {
 				return err
 			}

@@ -165,7 +165,7 @@ func (a *Activity) read(ctx context.Context, answer *qualys.ActivityPage, rows *
 		since = running.Since.Unix()
 	}
 	var suppressed []records.Item
-	a.builder.Begin(orNow(answer.ServerTime()), answer.Columns(), func(item *records.Item) bool {
+	a.builder.Begin(orNow(answer.ServerTime()), "", answer.Columns(), func(item *records.Item) bool {
 		delivered := rows.meet(item)
 		switch {
 		case delivered:

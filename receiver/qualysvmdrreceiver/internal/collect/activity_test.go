@@ -316,9 +316,9 @@ func TestPageOfTheActivityLogThatThePipelineHeldUpDoesNotBecomeSmaller(t *testin
 
 func TestRowsOfOneSecondOverSeveralPages(t *testing.T) {
 	meet := func(r *rows, values uint64) uint64 {
-		item := records.Item{Values: values, Updated: 100}
+		item := records.Item{Content: values, Updated: 100}
 		r.meet(&item)
-		return item.Identity
+		return item.Key
 	}
 	first := newRows(nil, 0)
 	assert.EqualValues(t, 1, meet(first, 7))

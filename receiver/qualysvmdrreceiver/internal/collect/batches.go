@@ -16,7 +16,7 @@ import (
 
 // output is a run of records with what was left out of it.
 type output struct {
-	records.Output
+	records.Chunk
 	// suppressed are the items that were read but not made into records, as they were delivered before.
 	suppressed []records.Item
 }
@@ -72,7 +72,7 @@ func (d *dataset) heldUp(b *batches) bool {
 type builder interface {
 	// Full says when to call Take, which returns what was made.
 	Full() bool
-	Take() records.Output
+	Take() records.Chunk
 }
 
 // gather has read make records of an answer, each time of one element, and adds them to batches, together with what was
@@ -84,7 +84,7 @@ func (d *dataset) gather(ctx context.Context, made builder, suppressed *[]record
 		if err == nil && !made.Full() && len(*suppressed) < suppressedAtOnce {
 			continue
 		}
-		out := output{Output: made.Take(), suppressed: *suppressed}
+		out := output{Chunk: made.Take(), suppressed: *suppressed}
 		*suppressed = nil
 		d.count(ctx, &out)
 		if failed := batches.add(ctx, out); failed != nil {
@@ -118,9 +118,9 @@ func (b *batches) add(ctx context.Context, out output) error {
 	c.items = append(c.items, out.Items...)
 	c.suppressed = append(c.suppressed, out.suppressed...)
 	c.bytes += out.Bytes
-	c.hosts += out.Hosts
-	if out.HostDone != 0 {
-		c.hostDone = out.HostDone
+	c.hosts += out.UnitsDone
+	if out.UnitDone != 0 {
+		c.hostDone = out.UnitDone
 	}
 	if len(c.suppressed) >= suppressedAtOnce {
 		return b.send(ctx)
@@ -133,7 +133,7 @@ func appendLogs(c *batch, out output) {
 	target, source := c.logs.ResourceLogs(), out.Logs.ResourceLogs()
 	if len(c.items) > 0 && len(out.Items) > 0 && target.Len() > 0 && source.Len() > 0 {
 		last, first := c.items[len(c.items)-1], out.Items[0]
-		if last.Host != 0 && last.Host == first.Host {
+		if last.Unit != 0 && last.Unit == first.Unit {
 			from, to := source.At(0).ScopeLogs(), target.At(target.Len()-1).ScopeLogs()
 			from.At(0).LogRecords().MoveAndAppendTo(to.At(to.Len() - 1).LogRecords())
 			for i := range source.Len() - 1 {

@@ -220,9 +220,6 @@ func (d *dataset) count(ctx context.Context, out *output) {
 	if out.Truncated > 0 {
 		d.Telemetry.QualysvmdrValuesTruncated.Add(ctx, int64(out.Truncated), d.attrs)
 	}
-	if out.Late > 0 {
-		d.Telemetry.QualysvmdrLateElements.Add(ctx, int64(out.Late), d.attrs)
-	}
 }
 
 // save reports a failed write. The collection goes on: what could not be written is written with the next position.

@@ -87,7 +87,7 @@ func TestJobThatWasGivenUpLeavesNoRecordToTheNextPage(t *testing.T) {
 	for res := range next.results {
 		require.NoError(t, res.err)
 		for _, item := range res.output.Items {
-			hosts = append(hosts, item.Host)
+			hosts = append(hosts, item.Unit)
 		}
 	}
 	assert.Equal(t, []uint64{2, 2}, hosts, "the host of the page that was given up is read again")
@@ -415,7 +415,7 @@ func TestSuppressedRecordsAreHandedOnInParts(t *testing.T) {
 	for i := range 1000 {
 		out := output{suppressed: make([]records.Item, 100)}
 		out.Logs = plog.NewLogs()
-		out.HostDone = uint64(i + 1)
+		out.UnitDone = uint64(i + 1)
 		require.NoError(t, b.add(t.Context(), out))
 	}
 	require.NoError(t, b.flush(t.Context()))
@@ -426,8 +426,8 @@ func TestSuppressedRecordsAreHandedOnInParts(t *testing.T) {
 // noRecords makes none: everything is suppressed.
 type noRecords struct{}
 
-func (noRecords) Full() bool           { return false }
-func (noRecords) Take() records.Output { return records.Output{Logs: plog.NewLogs()} }
+func (noRecords) Full() bool          { return false }
+func (noRecords) Take() records.Chunk { return records.Chunk{Logs: plog.NewLogs()} }
 
 // An answer that brings nothing new fills no batch: what it repeats must not wait for one.
 func TestSuppressedRecordsAreNotGatheredWithoutEnd(t *testing.T) {

@@ -183,7 +183,7 @@ func newJob(page *qualys.DetectionPage, first *qualys.Segment) *job {
 func (r *hostReader) work(ctx context.Context, w *worker, j *job, judge func(*records.Item) verdict) {
 	defer close(j.results)
 	var suppressed []records.Item
-	w.records.Begin(j.collected, func(item *records.Item) bool {
+	w.records.Begin(j.collected, "", func(item *records.Item) bool {
 		v := judge(item)
 		if v == suppress {
 			suppressed = append(suppressed, *item)
@@ -220,7 +220,7 @@ func (r *hostReader) work(ctx context.Context, w *worker, j *job, judge func(*re
 		case err != nil:
 			err = &answerError{host: w.records.Host(), err: w.hosts.Locate(err)}
 		}
-		res := result{output: output{Output: w.records.Take(), suppressed: suppressed}}
+		res := result{output: output{Chunk: w.records.Take(), suppressed: suppressed}}
 		suppressed = nil
 		if err != io.EOF {
 			res.err = err

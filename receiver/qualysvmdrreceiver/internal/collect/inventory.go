@@ -200,7 +200,7 @@ func (n *Inventory) read(ctx context.Context, answer *qualys.AssetPage, part see
 	running := n.position.Running
 	var suppressed []records.Item
 	n.builder.PortsSince(n.position.Previous)
-	n.builder.Begin(orNow(answer.ServerTime()), func(item *records.Item) bool {
+	n.builder.Begin(orNow(answer.ServerTime()), "", func(item *records.Item) bool {
 		one := seenOf(item)
 		delete(ahead, one.identity)
 		switch {

@@ -356,18 +356,18 @@ func (k *KnowledgeBase) passOver(ctx context.Context) {
 // unanswered: an answer can hold any number of others.
 func (k *KnowledgeBase) read(ctx context.Context, answer *qualys.EntryPage, unanswered map[uint32]bool, batches *batches) error {
 	var unchanged []records.Item
-	k.builder.Begin(orNow(answer.ServerTime()), func(item *records.Item) bool {
+	k.builder.Begin(orNow(answer.ServerTime()), "", func(item *records.Item) bool {
 		entry, detected := k.qids.get(item.QID)
 		delete(unanswered, item.QID)
 		switch {
 		case !detected || entry.state == known:
 			return false // it was not asked for, or the answer has it twice
-		case entry.state == changed && entry.hash == item.Values:
+		case entry.state == changed && entry.hash == item.Content:
 			unchanged = append(unchanged, *item)
 			return false
 		}
 		return true
-	})
+	}, nil)
 	return k.gather(ctx, k.builder, &unchanged, batches, func() error {
 		xml, err := answer.Next()
 		if err != nil {
@@ -385,7 +385,7 @@ func (k *KnowledgeBase) deliver(ctx context.Context, b *batch) error {
 	}
 	entries := make([]qidEntry, 0, b.hosts)
 	for _, item := range slices.Concat(b.items, b.suppressed) {
-		entries = append(entries, qidEntry{qid: item.QID, state: known, hash: item.Values})
+		entries = append(entries, qidEntry{qid: item.QID, state: known, hash: item.Content})
 	}
 	k.store(ctx, entries)
 	return nil

@@ -48,11 +48,11 @@ func newRows(part []seen, carried int) *rows {
 
 // meet numbers a row, and tells whether it was delivered of this page before.
 func (r *rows) meet(item *records.Item) bool {
-	count := rowCount{met: r.counts[item.Values].met + 1, time: item.Updated}
-	r.counts[item.Values] = count
+	count := rowCount{met: r.counts[item.Content].met + 1, time: item.Updated}
+	r.counts[item.Content] = count
 	r.newest = max(r.newest, item.Updated)
 	r.oldest = item.Updated
-	item.Identity = count.met
+	item.Key = count.met
 	one := seenOf(item)
 	_, delivered := r.delivered[one]
 	delete(r.delivered, one)

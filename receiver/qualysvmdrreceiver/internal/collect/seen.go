@@ -20,7 +20,7 @@ type seen struct {
 }
 
 func seenOf(item *records.Item) seen {
-	return seen{item.Identity, item.Values}
+	return seen{item.Key, item.Content}
 }
 
 func compareSeen(a, b seen) int {

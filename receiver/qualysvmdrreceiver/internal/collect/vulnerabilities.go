@@ -121,7 +121,7 @@ func (v *Vulnerabilities) load(ctx context.Context) error {
 	}
 	filtering := map[string]string{}
 	for name, value := range v.settings.Parameters {
-		if !strings.HasPrefix(name, "show_") && name != "host_metadata" {
+		if !strings.HasPrefix(name, "show_") && name != "host_metadata" && name != "vuln_detection_source" {
 			filtering[name] = value
 		}
 	}
@@ -387,13 +387,14 @@ func (v *Vulnerabilities) matches(item *records.Item, p pass) bool {
 
 // changedAt is the time by which a time filter selects a detection, in Unix seconds, 0: unknown.
 func changedAt(item *records.Item, filter string) int64 {
+	newest := max(item.Updated, item.Found)
 	switch filter {
 	case processedAfter:
-		return max(item.Updated, item.Processed)
+		return max(newest, item.Processed)
 	case scannedAfter:
-		return max(item.Updated, item.Processed, item.Scanned)
+		return max(newest, item.Processed, item.Scanned)
 	default:
-		return item.Updated
+		return newest
 	}
 }
 
@@ -432,7 +433,7 @@ func (v *Vulnerabilities) deliver(ctx context.Context, b *batch) error {
 		clear(v.parts)
 	}
 	if len(c.part) > 0 {
-		host := b.items[len(b.items)-1].Host
+		host := b.items[len(b.items)-1].Unit
 		running.PartHost = max(running.PartHost, host)
 		v.parts[host] = append(v.parts[host], c.part...)
 	}
@@ -446,7 +447,7 @@ func unfinished(b *batch) []seen {
 	var part []seen
 	for i := len(b.items) - 1; i >= 0; i-- {
 		item := &b.items[i]
-		if item.Host == b.hostDone || item.Host != b.items[len(b.items)-1].Host {
+		if item.Unit == b.hostDone || item.Unit != b.items[len(b.items)-1].Unit {
 			break
 		}
 		part = append(part, seenOf(item))

@@ -165,6 +165,7 @@ func TestExampleForSumoLogic(t *testing.T) {
 				resource := r.Resource.Attributes().AsRaw()
 				assert.Equal(t, "qualys/vmdr", resource["_sourceCategory"])
 				assert.Equal(t, "qualys", resource["subscription"])
+				assert.Equal(t, "qualysvmdr", resource["_sourceName"])
 				inventory := strings.HasPrefix(r.Log.Body().Str(), `{"LogType":"assetInventory"`)
 				assert.Equal(t, inventory, resource["_siemDataType"] == "Inventory")
 				assert.Equal(t, !inventory && resource["_siemForward"] == "true", resource["_parser"] != nil)
@@ -256,7 +257,7 @@ func TestExamplesForBackendsThatReadResources(t *testing.T) {
 		"splunk.yaml": {
 			exporter: (*Sink).GRPC,
 			edits:    []string{"${env:SPLUNK_OTLP_INSECURE:-false}", "true"},
-			want:     map[string]any{"com.splunk.index": "main", "com.splunk.sourcetype": "qualys:vmdr"},
+			want:     map[string]any{"com.splunk.index": "main", "com.splunk.sourcetype": "qualys:vmdr", "com.splunk.source": "qualysvmdr"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -335,7 +336,7 @@ func TestExampleOfSeveralSubscriptions(t *testing.T) {
 	sources := func(logType string) map[string]bool {
 		found := map[string]bool{}
 		for _, r := range sink.Records(logType) {
-			source, _ := r.Resource.Attributes().Get("qualys.source")
+			source, _ := r.Resource.Attributes().Get("qualys.receiver")
 			found[source.Str()] = true
 		}
 		return found

@@ -61,8 +61,8 @@ func (e *event) put(record plog.LogRecord, encode func(pcommon.Map) string) {
 
 	attributes := record.Attributes()
 	attributes.PutStr("LogType", logType)
-	attributes.PutStr("dataset", e.dataset)
-	attributes.PutStr("state", e.state.String())
+	attributes.PutStr("qualys.dataset", e.dataset)
+	attributes.PutStr("qualys.state", e.state.String())
 	if e.errorType != "" {
 		attributes.PutStr("error.type", string(e.errorType))
 	}

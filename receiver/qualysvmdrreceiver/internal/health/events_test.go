@@ -97,7 +97,7 @@ func TestEventRecord(t *testing.T) {
 	}{
 		"a state": {
 			steps:      []step{reach(vulnerabilities, Collecting)},
-			attributes: map[string]any{"LogType": "healthEvents", "dataset": vulnerabilities, "state": "Collecting"},
+			attributes: map[string]any{"LogType": "healthEvents", "qualys.dataset": vulnerabilities, "qualys.state": "Collecting"},
 			severity:   plog.SeverityNumberInfo,
 			text:       "Info",
 			body: `{"LogType":"healthEvents","eventType":"Health-Change","eventName":"Collecting",` +
@@ -108,7 +108,7 @@ func TestEventRecord(t *testing.T) {
 		"an error": {
 			steps: []step{fail(vulnerabilities, ThirdPartyGeneric, errNetwork)},
 			attributes: map[string]any{
-				"LogType": "healthEvents", "dataset": vulnerabilities, "state": "Error", "error.type": "ThirdPartyGeneric",
+				"LogType": "healthEvents", "qualys.dataset": vulnerabilities, "qualys.state": "Error", "error.type": "ThirdPartyGeneric",
 			},
 			severity: plog.SeverityNumberWarn,
 			text:     "Warning",
@@ -120,7 +120,7 @@ func TestEventRecord(t *testing.T) {
 		"the end of a dataset": {
 			steps: []step{wait(90 * time.Minute), stop(knowledgeBase, ThirdPartyConfig, errLogin)},
 			attributes: map[string]any{
-				"LogType": "healthEvents", "dataset": knowledgeBase, "state": "Error", "error.type": "ThirdPartyConfig",
+				"LogType": "healthEvents", "qualys.dataset": knowledgeBase, "qualys.state": "Error", "error.type": "ThirdPartyConfig",
 			},
 			severity: plog.SeverityNumberError,
 			text:     "Error",
@@ -168,14 +168,14 @@ func TestEventRecord(t *testing.T) {
 func TestDescribeFillsResourceAndScope(t *testing.T) {
 	p := &pipeline{}
 	events, r := started(EventSettings{Consume: p.consume, Describe: func(resource pcommon.Resource, scope pcommon.InstrumentationScope) {
-		resource.Attributes().PutStr("qualys.source", "qualysvmdr/emea")
+		resource.Attributes().PutStr("qualys.receiver", "qualysvmdr/emea")
 		scope.SetName("receiver")
 	}})
 	r.Dataset(vulnerabilities).Reach(Started)
 	events.Close(t.Context())
 	require.Len(t, p.logs, 1)
 	described := p.logs[0].ResourceLogs().At(0)
-	assert.Equal(t, map[string]any{"qualys.source": "qualysvmdr/emea"}, described.Resource().Attributes().AsRaw())
+	assert.Equal(t, map[string]any{"qualys.receiver": "qualysvmdr/emea"}, described.Resource().Attributes().AsRaw())
 	assert.Equal(t, "receiver", described.ScopeLogs().At(0).Scope().Name())
 }
 

@@ -27,12 +27,12 @@ func (rac *ResourceAttributeConfig) Unmarshal(parser *confmap.Conf) error {
 
 // ResourceAttributesConfig provides config for qualysvmdr resource attributes.
 type ResourceAttributesConfig struct {
-	HostID       ResourceAttributeConfig `mapstructure:"host.id"`
-	HostIP       ResourceAttributeConfig `mapstructure:"host.ip"`
-	HostName     ResourceAttributeConfig `mapstructure:"host.name"`
-	QualysHostID ResourceAttributeConfig `mapstructure:"qualys.host.id"`
-	QualysServer ResourceAttributeConfig `mapstructure:"qualys.server"`
-	QualysSource ResourceAttributeConfig `mapstructure:"qualys.source"`
+	HostID         ResourceAttributeConfig `mapstructure:"host.id"`
+	HostIP         ResourceAttributeConfig `mapstructure:"host.ip"`
+	HostName       ResourceAttributeConfig `mapstructure:"host.name"`
+	QualysHostID   ResourceAttributeConfig `mapstructure:"qualys.host.id"`
+	QualysReceiver ResourceAttributeConfig `mapstructure:"qualys.receiver"`
+	QualysServer   ResourceAttributeConfig `mapstructure:"qualys.server"`
 }
 
 func DefaultResourceAttributesConfig() ResourceAttributesConfig {
@@ -49,10 +49,10 @@ func DefaultResourceAttributesConfig() ResourceAttributesConfig {
 		QualysHostID: ResourceAttributeConfig{
 			Enabled: true,
 		},
-		QualysServer: ResourceAttributeConfig{
+		QualysReceiver: ResourceAttributeConfig{
 			Enabled: true,
 		},
-		QualysSource: ResourceAttributeConfig{
+		QualysServer: ResourceAttributeConfig{
 			Enabled: true,
 		},
 	}

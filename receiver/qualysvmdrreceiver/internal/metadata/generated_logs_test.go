@@ -24,8 +24,8 @@ func TestLogsBuilderAppendLogRecord(t *testing.T) {
 	rb.SetHostIP([]any{"host.ip-item1", "host.ip-item2"})
 	rb.SetHostName("host.name-val")
 	rb.SetQualysHostID(14)
+	rb.SetQualysReceiver("qualys.receiver-val")
 	rb.SetQualysServer("qualys.server-val")
-	rb.SetQualysSource("qualys.source-val")
 	res := rb.Emit()
 
 	// append the first log record

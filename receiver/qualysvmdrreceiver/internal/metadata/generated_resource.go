@@ -49,17 +49,17 @@ func (rb *ResourceBuilder) SetQualysHostID(val int64) {
 	}
 }
 
+// SetQualysReceiver sets provided value as "qualys.receiver" attribute.
+func (rb *ResourceBuilder) SetQualysReceiver(val string) {
+	if rb.config.QualysReceiver.Enabled {
+		rb.res.Attributes().PutStr("qualys.receiver", val)
+	}
+}
+
 // SetQualysServer sets provided value as "qualys.server" attribute.
 func (rb *ResourceBuilder) SetQualysServer(val string) {
 	if rb.config.QualysServer.Enabled {
 		rb.res.Attributes().PutStr("qualys.server", val)
-	}
-}
-
-// SetQualysSource sets provided value as "qualys.source" attribute.
-func (rb *ResourceBuilder) SetQualysSource(val string) {
-	if rb.config.QualysSource.Enabled {
-		rb.res.Attributes().PutStr("qualys.source", val)
 	}
 }
 

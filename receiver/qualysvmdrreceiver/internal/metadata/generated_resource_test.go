@@ -17,8 +17,8 @@ func TestResourceBuilder(t *testing.T) {
 			rb.SetHostIP([]any{"host.ip-item1", "host.ip-item2"})
 			rb.SetHostName("host.name-val")
 			rb.SetQualysHostID(14)
+			rb.SetQualysReceiver("qualys.receiver-val")
 			rb.SetQualysServer("qualys.server-val")
-			rb.SetQualysSource("qualys.source-val")
 
 			res := rb.Emit()
 			assert.Equal(t, 0, rb.Emit().Attributes().Len()) // Second call should return empty Resource
@@ -54,15 +54,15 @@ func TestResourceBuilder(t *testing.T) {
 			if ok {
 				assert.EqualValues(t, 14, qualysHostIDAttrVal.Int())
 			}
+			qualysReceiverAttrVal, ok := res.Attributes().Get("qualys.receiver")
+			assert.True(t, ok)
+			if ok {
+				assert.Equal(t, "qualys.receiver-val", qualysReceiverAttrVal.Str())
+			}
 			qualysServerAttrVal, ok := res.Attributes().Get("qualys.server")
 			assert.True(t, ok)
 			if ok {
 				assert.Equal(t, "qualys.server-val", qualysServerAttrVal.Str())
-			}
-			qualysSourceAttrVal, ok := res.Attributes().Get("qualys.source")
-			assert.True(t, ok)
-			if ok {
-				assert.Equal(t, "qualys.source-val", qualysSourceAttrVal.Str())
 			}
 		})
 	}

@@ -36,7 +36,6 @@ type TelemetryBuilder struct {
 	QualysvmdrHealthEventsDropped  metric.Int64Counter
 	QualysvmdrHostsSetAside        metric.Int64ObservableGauge
 	QualysvmdrKnowledgeBaseEntries metric.Int64ObservableGauge
-	QualysvmdrLateElements         metric.Int64Counter
 	QualysvmdrLimitRemaining       metric.Int64Gauge
 	QualysvmdrLimitWait            metric.Float64Counter
 	QualysvmdrRecords              metric.Int64Counter
@@ -219,12 +218,6 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_qualysvmdr_knowledge_base_entries",
 		metric.WithDescription("QIDs that were detected, by whether their KnowledgeBase entry was delivered, waits, or does not exist. [Development]"),
 		metric.WithUnit("{entries}"),
-	)
-	errs = errors.Join(errs, err)
-	builder.QualysvmdrLateElements, err = builder.meter.Int64Counter(
-		"otelcol_qualysvmdr_late_elements",
-		metric.WithDescription("Elements of hosts that came after the host's first detections. [Development]"),
-		metric.WithUnit("{elements}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.QualysvmdrLimitRemaining, err = builder.meter.Int64Gauge(

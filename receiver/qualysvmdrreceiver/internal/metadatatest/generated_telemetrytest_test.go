@@ -44,7 +44,6 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.QualysvmdrCollectionDuration.Record(context.Background(), 1)
 	tb.QualysvmdrDuplicatesSuppressed.Add(context.Background(), 1)
 	tb.QualysvmdrHealthEventsDropped.Add(context.Background(), 1)
-	tb.QualysvmdrLateElements.Add(context.Background(), 1)
 	tb.QualysvmdrLimitRemaining.Record(context.Background(), 1)
 	tb.QualysvmdrLimitWait.Add(context.Background(), 1)
 	tb.QualysvmdrRecords.Add(context.Background(), 1)
@@ -75,9 +74,6 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualQualysvmdrKnowledgeBaseEntries(t, testTel,
-		[]metricdata.DataPoint[int64]{{Value: 1}},
-		metricdatatest.IgnoreTimestamp())
-	AssertEqualQualysvmdrLateElements(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualQualysvmdrLimitRemaining(t, testTel,

@@ -71,6 +71,7 @@ func TestAnswersAreClassified(t *testing.T) {
 		{name: "too many requests", status: 429, class: Generic},
 		{name: "with an XML declaration", status: 200, body: `<?xml version="1.0" encoding="UTF-8" ?>` + "\n" + simpleReturn(2001, "expired"), class: Config, login: true, code: 2001},
 		{name: "with white space before", status: 200, body: "\n\n " + simpleReturn(2001, "expired"), class: Config, login: true, code: 2001},
+		{name: "with a comment before the XML declaration", status: 200, body: "<!-- evaluation //-->\n<?xml version=\"1.0\" encoding=\"ISO-8859-1\" ?>\n" + simpleReturn(2001, "abgelaufen f\xfcr"), class: Config, login: true, code: 2001, message: "abgelaufen für"},
 		{name: "cut after the code", status: 200, body: "<SIMPLE_RETURN><RESPONSE><CODE>2001</CODE><TEXT>exp", class: Config, login: true, code: 2001},
 		{name: "of an old API", status: 200, body: `<GENERIC_RETURN><API name="x"/><RETURN status="FAILED" number="2011">second factor</RETURN></GENERIC_RETURN>`, class: Config, login: true, code: 2011, message: "second factor"},
 		{name: "of an old API without a code", status: 404, body: `<GENERIC_RETURN><RETURN status="FAILED">no</RETURN></GENERIC_RETURN>`, class: Ambiguous},

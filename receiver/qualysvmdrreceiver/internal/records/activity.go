@@ -26,11 +26,11 @@ func NewActivity(settings Settings) *Activity {
 	return &Activity{builder: newBuilder(settings), tape: newTape(newNames(columnRoles))}
 }
 
-// Begin says when what follows was collected, by the server's clock, and the names of its columns, which must not change until
-// the next call. Keep is called for every row that has been read, as by [Detections.Begin]. Rows have no ID: keep may set the
-// Identity of the Item, so that equal rows have different ones.
-func (a *Activity) Begin(collected time.Time, columns []string, keep func(*Item) bool) {
-	a.begin(collected, keep)
+// Begin says when what follows was collected, by the server's clock, in which collection, and the names of its columns, which
+// must not change until the next call. Keep is called for every row that has been read, as by [Detections.Begin]. Rows have no
+// ID: keep may set the Key of the Item, so that equal rows have different ones.
+func (a *Activity) Begin(collected time.Time, collection string, columns []string, keep func(*Item) bool) {
+	a.begin(collected, collection, keep)
 	a.header = columns
 	a.forgetColumns()
 }
@@ -64,18 +64,18 @@ func (a *Activity) Row(fields []string) error {
 	a.at.find(t.nodes, 1, len(t.nodes))
 	a.identify()
 	if !a.wanted() {
-		a.current.Hosts++
+		a.current.UnitsDone++
 		return nil
 	}
 	a.write(t.nodes, t.text)
 	if !a.fits() {
 		a.finish()
 	}
-	a.current.Hosts++
+	a.current.UnitsDone++
 	if !a.open {
 		a.describe(a.resource(), &machine{})
 	}
-	lr := a.record(&userActivityLogs, 0)
+	lr := a.record(&userActivityLogs, a.item.Content, 0)
 	if a.item.Updated != 0 && !a.settings.Collected {
 		lr.SetTimestamp(pcommon.Timestamp(a.item.Updated * int64(time.Second)))
 	}
@@ -115,12 +115,12 @@ func (a *Activity) read(fields []string) (repaired int64, err error) {
 
 // identify fills in the item.
 func (a *Activity) identify() {
-	values, size := a.hasher.values(a.tape.nodes, a.tape.text)
-	a.item = Item{Values: values, Bytes: int32(size)}
+	content, size := a.hasher.content(a.tape.nodes, a.tape.text)
+	a.item = Item{Content: content, Bytes: int32(size)}
 	if s, ok := parseTime(textOf(a.tape.nodes, a.at[roleDate], a.tape.text)); ok {
 		a.item.Updated = s
 	}
 }
 
-// Take returns the oldest Output, which goes over to the caller.
-func (a *Activity) Take() Output { return a.take() }
+// Take returns the oldest Chunk, which goes over to the caller.
+func (a *Activity) Take() Chunk { return a.take() }

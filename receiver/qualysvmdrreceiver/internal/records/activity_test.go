@@ -24,9 +24,9 @@ func readActivity(a *Activity, answer io.Reader) error {
 		return err
 	}
 	met := map[uint64]uint64{}
-	a.Begin(collected, columns, func(item *Item) bool {
-		met[item.Values]++
-		item.Identity = met[item.Values]
+	a.Begin(collected, "", columns, func(item *Item) bool {
+		met[item.Content]++
+		item.Key = met[item.Content]
 		return true
 	})
 	for {
@@ -43,7 +43,7 @@ func readActivity(a *Activity, answer io.Reader) error {
 	}
 }
 
-func activityOf(t testing.TB, settings Settings, answer string) Output {
+func activityOf(t testing.TB, settings Settings, answer string) Chunk {
 	t.Helper()
 	a := NewActivity(settings)
 	require.NoError(t, readActivity(a, strings.NewReader(answer)))
@@ -86,10 +86,10 @@ func TestActivityAroundTheBody(t *testing.T) {
 	attrs := first.Attributes().AsRaw()
 	assert.Len(t, attrs, 2)
 	assert.Equal(t, "userActivityLogs", attrs["LogType"])
-	assert.Equal(t, map[string]any{"qualys.server": "vmdr.example.test", "qualys.source": "qualysvmdr/plant"},
+	assert.Equal(t, map[string]any{"qualys.server": "vmdr.example.test", "qualys.receiver": "qualysvmdr/plant"},
 		out.Logs.ResourceLogs().At(0).Resource().Attributes().AsRaw())
 	assert.Equal(t, 1, out.Logs.ResourceLogs().Len(), "rows share a resource")
-	assert.Equal(t, 4, out.Hosts)
+	assert.Equal(t, 4, out.UnitsDone)
 
 	settings := testSettings()
 	settings.Collected = true
@@ -101,18 +101,18 @@ func TestEqualRowsAreTwoRecords(t *testing.T) {
 	out := activityOf(t, testSettings(), testdata(t, "activity.csv"))
 	ids := uids(out)
 	assert.NotEqual(t, ids[0], ids[1])
-	assert.Equal(t, out.Items[0].Values, out.Items[1].Values)
+	assert.Equal(t, out.Items[0].Content, out.Items[1].Content)
 	assert.Equal(t, ids, uids(activityOf(t, testSettings(), testdata(t, "activity.csv"))), "the same when it is read again")
 }
 
 func TestRowsThatAreNotWanted(t *testing.T) {
 	a := NewActivity(testSettings())
-	a.Begin(collected, []string{"Date"}, func(item *Item) bool { return item.Updated > 0 })
+	a.Begin(collected, "", []string{"Date"}, func(item *Item) bool { return item.Updated > 0 })
 	require.NoError(t, a.Row([]string{"yesterday"}))
 	require.NoError(t, a.Row([]string{"2026-11-20T09:15:00Z"}))
 	out := a.Take()
 	assert.Len(t, recordsOf(out), 1)
-	assert.Equal(t, 2, out.Hosts)
+	assert.Equal(t, 2, out.UnitsDone)
 }
 
 func TestTheNamesOfColumnsCountForEachRow(t *testing.T) {
@@ -121,7 +121,7 @@ func TestTheNamesOfColumnsCountForEachRow(t *testing.T) {
 		columns = append(columns, strings.Repeat("n", 1<<20)+string(rune('0'+i)))
 	}
 	a := NewActivity(unlimited())
-	a.Begin(collected, columns, nil)
+	a.Begin(collected, "", columns, nil)
 	require.NoError(t, a.Row([]string{"1", "2"}))
 	require.ErrorIs(t, a.Row(make([]string, 10)), ErrTooLarge)
 	require.NoError(t, a.Row([]string{"1", "2"}))
@@ -132,7 +132,7 @@ func TestTheNamesOfColumnsCountForEachRow(t *testing.T) {
 
 func TestLimitsOfRows(t *testing.T) {
 	a := NewActivity(testSettings())
-	a.Begin(collected, []string{"Date", "Details"}, nil)
+	a.Begin(collected, "", []string{"Date", "Details"}, nil)
 	long := euros(5 << 20)
 	require.NoError(t, a.Row([]string{"1", long}))
 	assert.ErrorIs(t, a.Row([]string{"1", long, long}), ErrTooLarge)
@@ -155,7 +155,7 @@ func FuzzActivity(f *testing.F) {
 	f.Add(testdata(f, "activity.csv"))
 	f.Add("Date,Date,Log Type,\n1,2,3,4,5,6\n")
 	f.Fuzz(func(t *testing.T, answer string) {
-		var outs []Output
+		var outs []Chunk
 		for _, settings := range []Settings{unlimited(), inJSON(unlimited())} {
 			a := NewActivity(settings)
 			_ = readActivity(a, strings.NewReader(answer)) // what was whole before counts

@@ -22,7 +22,7 @@ func TestAllocations(t *testing.T) {
 	d := NewDetections(unlimited())
 	read := func(keep func(*Item) bool) func() {
 		return func() {
-			d.Begin(collected, keep)
+			d.Begin(collected, "", keep)
 			require.NoError(t, readHosts(d, strings.NewReader(answer), nil))
 			d.Take()
 		}

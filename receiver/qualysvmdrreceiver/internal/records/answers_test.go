@@ -24,10 +24,10 @@ var collected = time.Date(2026, time.November, 20, 10, 0, 0, 0, time.UTC)
 
 func testSettings() Settings {
 	return Settings{
-		Source: "qualysvmdr/plant",
-		Server: "vmdr.example.test",
+		Receiver: "qualysvmdr/plant",
+		Server:   "vmdr.example.test",
 		Resource: Resource{
-			HostID: true, HostName: true, HostIP: true, QualysHostID: true, QualysServer: true, QualysSource: true,
+			HostID: true, HostName: true, HostIP: true, QualysHostID: true, QualysServer: true, QualysReceiver: true,
 		},
 		ScopeName:    "github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver",
 		ScopeVersion: "1.2.3",
@@ -88,11 +88,11 @@ func readHosts(d *Detections, answer io.Reader, each func()) error {
 	}
 }
 
-// detectionsOf returns the one Output that the hosts of an answer make.
-func detectionsOf(t testing.TB, settings Settings, answer string) Output {
+// detectionsOf returns the one Chunk that the hosts of an answer make.
+func detectionsOf(t testing.TB, settings Settings, answer string) Chunk {
 	t.Helper()
 	d := NewDetections(settings)
-	d.Begin(collected, nil)
+	d.Begin(collected, "", nil)
 	require.NoError(t, readHosts(d, strings.NewReader(answer), nil))
 	return d.Take()
 }
@@ -118,10 +118,10 @@ func readEntries(k *KnowledgeBase, answer io.Reader) error {
 	}
 }
 
-func entriesOf(t testing.TB, settings Settings, answer string) Output {
+func entriesOf(t testing.TB, settings Settings, answer string) Chunk {
 	t.Helper()
 	k := NewKnowledgeBase(settings)
-	k.Begin(collected, nil)
+	k.Begin(collected, "", nil, nil)
 	require.NoError(t, readEntries(k, strings.NewReader(answer)))
 	return k.Take()
 }
@@ -150,17 +150,17 @@ func readAssets(a *Assets, answer io.Reader) error {
 	return nil
 }
 
-func assetsOf(t testing.TB, settings Settings, since time.Time, answer string) Output {
+func assetsOf(t testing.TB, settings Settings, since time.Time, answer string) Chunk {
 	t.Helper()
 	a := NewAssets(settings)
 	a.PortsSince(since)
-	a.Begin(collected, nil)
+	a.Begin(collected, "", nil)
 	require.NoError(t, readAssets(a, strings.NewReader(answer)))
 	return a.Take()
 }
 
-// recordsOf returns all records of an Output.
-func recordsOf(out Output) []plog.LogRecord {
+// recordsOf returns all records of an Chunk.
+func recordsOf(out Chunk) []plog.LogRecord {
 	var all []plog.LogRecord
 	for _, rl := range out.Logs.ResourceLogs().All() {
 		for _, sl := range rl.ScopeLogs().All() {
@@ -172,8 +172,8 @@ func recordsOf(out Output) []plog.LogRecord {
 	return all
 }
 
-// onlyRecord returns the one record of an Output.
-func onlyRecord(t testing.TB, out Output) plog.LogRecord {
+// onlyRecord returns the one record of an Chunk.
+func onlyRecord(t testing.TB, out Chunk) plog.LogRecord {
 	t.Helper()
 	all := recordsOf(out)
 	require.Len(t, all, 1)

@@ -52,7 +52,13 @@ func TestTimestamp(t *testing.T) {
 	}{
 		{"last found", found + gone, false, time.Date(2026, 11, 1, 2, 3, 4, 0, time.UTC)},
 		{"last fixed", found + gone + "<STATUS>Fixed</STATUS>", false, time.Date(2026, 11, 5, 0, 0, 0, 0, time.UTC)},
-		{"fixed at an unknown time", found + "<STATUS>Fixed</STATUS>", false, collected},
+		{"fixed, in capitals", found + gone + "<STATUS>FIXED</STATUS>", false, time.Date(2026, 11, 5, 0, 0, 0, 0, time.UTC)},
+		{
+			"fixed at an unknown time", found + "<LAST_UPDATE_DATETIME>2026-11-04T00:00:00Z</LAST_UPDATE_DATETIME><STATUS>Fixed</STATUS>", false,
+			time.Date(2026, 11, 4, 0, 0, 0, 0, time.UTC),
+		},
+		{"fixed and updated at an unknown time", found + "<STATUS>fixed</STATUS>", false, time.Date(2026, 11, 1, 2, 3, 4, 0, time.UTC)},
+		{"fixed, no time at all", "<STATUS>Fixed</STATUS>", false, collected},
 		{"unknown", "", false, collected},
 		{"no time", "<LAST_FOUND_DATETIME>soon</LAST_FOUND_DATETIME>", false, collected},
 		{"collected", found, true, collected},
@@ -122,7 +128,7 @@ func TestHostResource(t *testing.T) {
 			out := detectionsOf(t, testSettings(), oneHost(tt.elements, "<DETECTION/>"))
 			tt.want["qualys.host.id"] = int64(7)
 			tt.want["qualys.server"] = "vmdr.example.test"
-			tt.want["qualys.source"] = "qualysvmdr/plant"
+			tt.want["qualys.receiver"] = "qualysvmdr/plant"
 			assert.Equal(t, tt.want, out.Logs.ResourceLogs().At(0).Resource().Attributes().AsRaw())
 		})
 	}
@@ -131,12 +137,12 @@ func TestHostResource(t *testing.T) {
 func TestResourceAttributesCanBeSwitchedOff(t *testing.T) {
 	answer := oneHost("<IP>192.0.2.1</IP><DNS>d</DNS><QG_HOSTID>g</QG_HOSTID><DETECTION/>")
 	all := map[string]func(*Resource){
-		"host.id":        func(r *Resource) { r.HostID = false },
-		"host.ip":        func(r *Resource) { r.HostIP = false },
-		"host.name":      func(r *Resource) { r.HostName = false },
-		"qualys.host.id": func(r *Resource) { r.QualysHostID = false },
-		"qualys.server":  func(r *Resource) { r.QualysServer = false },
-		"qualys.source":  func(r *Resource) { r.QualysSource = false },
+		"host.id":         func(r *Resource) { r.HostID = false },
+		"host.ip":         func(r *Resource) { r.HostIP = false },
+		"host.name":       func(r *Resource) { r.HostName = false },
+		"qualys.host.id":  func(r *Resource) { r.QualysHostID = false },
+		"qualys.server":   func(r *Resource) { r.QualysServer = false },
+		"qualys.receiver": func(r *Resource) { r.QualysReceiver = false },
 	}
 	for name, off := range all {
 		settings := testSettings()
@@ -171,7 +177,7 @@ func TestAssetResource(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			out := assetsOf(t, testSettings(), time.Time{}, "["+tt.asset+"]")
 			tt.want["qualys.server"] = "vmdr.example.test"
-			tt.want["qualys.source"] = "qualysvmdr/plant"
+			tt.want["qualys.receiver"] = "qualysvmdr/plant"
 			assert.Equal(t, tt.want, out.Logs.ResourceLogs().At(0).Resource().Attributes().AsRaw())
 		})
 	}
@@ -179,7 +185,7 @@ func TestAssetResource(t *testing.T) {
 
 func TestScope(t *testing.T) {
 	s := testSettings()
-	for _, out := range []Output{
+	for _, out := range []Chunk{
 		detectionsOf(t, s, oneHost("<DETECTION/>")),
 		entriesOf(t, s, "<VULN/>"),
 		assetsOf(t, s, time.Time{}, "[{}]"),
@@ -200,16 +206,17 @@ func TestItems(t *testing.T) {
 		"<STATUS>Re-Opened</STATUS><LAST_FOUND_DATETIME>2026-02-01</LAST_FOUND_DATETIME><LAST_UPDATE_DATETIME>2026-02-02</LAST_UPDATE_DATETIME>",
 		"<LAST_PROCESSED_DATETIME>2026-02-03</LAST_PROCESSED_DATETIME></DETECTION>",
 	)).Items[0]
-	assert.NotZero(t, item.Values)
+	assert.NotZero(t, item.Content)
 	assert.NotZero(t, item.Bytes)
-	item.Values, item.Bytes = 0, 0
+	item.Content, item.Bytes = 0, 0
 	assert.Equal(t, Item{
-		Host: 7, Identity: 6, QID: 8, Status: "Re-Opened",
-		Updated: unix(2026, 2, 2), Processed: unix(2026, 2, 3), Scanned: unix(2026, 1, 5),
+		Unit: 7, Key: 6, QID: 8, Status: "Re-Opened", Open: true,
+		Updated: unix(2026, 2, 2), Found: unix(2026, 2, 1), Processed: unix(2026, 2, 3), Scanned: unix(2026, 1, 5),
 	}, item)
 
 	item = detectionsOf(t, testSettings(), oneHost("<DETECTION><STATUS>Other</STATUS><LAST_FOUND_DATETIME>2026-02-01</LAST_FOUND_DATETIME></DETECTION>")).Items[0]
-	assert.Equal(t, unix(2026, 2, 1), item.Updated, "last found, as nothing tells when it was updated")
+	assert.Equal(t, unix(2026, 2, 1), item.Found)
+	assert.Zero(t, item.Updated)
 	assert.Equal(t, "Other", item.Status)
 	assert.Zero(t, item.QID)
 
@@ -220,7 +227,7 @@ func TestItems(t *testing.T) {
 	} {
 		item = entriesOf(t, testSettings(), "<VULN><QID>8</QID>"+entry+"</VULN>").Items[0]
 		assert.Equal(t, uint32(8), item.QID)
-		assert.Equal(t, uint64(8), item.Identity)
+		assert.Equal(t, uint64(8), item.Key)
 		assert.Equal(t, want, item.Updated, entry)
 	}
 
@@ -230,11 +237,16 @@ func TestItems(t *testing.T) {
 		`{"assetId":9,"lastModifiedDate":null}`:                       0,
 	} {
 		out := assetsOf(t, testSettings(), time.Time{}, "["+asset+"]")
-		assert.Equal(t, uint64(9), out.Items[0].Identity)
-		assert.Equal(t, uint64(9), out.Items[0].Host)
-		assert.Equal(t, uint64(9), out.HostDone)
+		assert.Equal(t, uint64(9), out.Items[0].Key)
+		assert.Equal(t, uint64(9), out.Items[0].Unit)
+		assert.Equal(t, uint64(9), out.UnitDone)
 		assert.Equal(t, want, out.Items[0].Updated, asset)
+		assert.Equal(t, want, out.Items[0].Modified, asset)
 	}
+	item = assetsOf(t, testSettings(), time.Time{},
+		`[{"assetId":9,"lastUpdatedDate":"2026-02-03T00:00:00.000Z","lastModifiedDate":"2026-02-01T00:00:00.000Z"}]`).Items[0]
+	assert.Equal(t, unix(2026, 2, 3), item.Updated, "the date that the filter of changes goes by")
+	assert.Equal(t, unix(2026, 2, 1), item.Modified)
 }
 
 func TestBytesAreThoseOfTheText(t *testing.T) {
@@ -247,7 +259,7 @@ func TestBytesAreThoseOfTheText(t *testing.T) {
 	}
 	assert.Equal(t, sum, out.Bytes)
 
-	for _, out := range []Output{
+	for _, out := range []Chunk{
 		detectionsOf(t, testSettings(), answer),
 		entriesOf(t, testSettings(), "<VULN><QID>1</QID><CVSS><BASE>5</BASE></CVSS><TITLE>t</TITLE></VULN>"),
 		assetsOf(t, testSettings(), time.Time{}, `[{"assetId":1,"a":{"b":"c"},"d":true}]`),

@@ -35,9 +35,11 @@ func NewAssets(settings Settings) *Assets {
 	}
 }
 
-// Begin says when what follows was collected, by the server's clock. Keep is called for every asset that has been read
-// whole, as by [Detections.Begin].
-func (a *Assets) Begin(collected time.Time, keep func(*Item) bool) { a.begin(collected, keep) }
+// Begin says when what follows was collected, by the server's clock, and in which collection. Keep is called for every asset
+// that has been read whole, as by [Detections.Begin].
+func (a *Assets) Begin(collected time.Time, collection string, keep func(*Item) bool) {
+	a.begin(collected, collection, keep)
+}
 
 // PortsSince makes the following records leave out the open ports that were last seen before start, the start of the
 // previous collection by the server's clock, in whole seconds. Zero: all ports are kept, as at first.
@@ -63,14 +65,14 @@ func (a *Assets) Asset(dec *jsontext.Decoder) error {
 	a.complete()
 	a.at.find(t.nodes, 1, len(t.nodes))
 	a.identify()
-	id := a.item.Host
+	id := a.item.Unit
 	if !a.wanted() {
 		a.done(id)
 		return nil
 	}
 	// Not the tokens' hash: with other ports left out, the same asset is another record, which readers that drop duplicates
 	// must not lose.
-	a.says, _ = a.hasher.values(t.nodes, t.text)
+	says, _ := a.hasher.content(t.nodes, t.text)
 	a.write(t.nodes, t.text)
 	if !a.fits() {
 		a.finish()
@@ -78,7 +80,7 @@ func (a *Assets) Asset(dec *jsontext.Decoder) error {
 	a.done(id)
 	a.know()
 	a.describe(a.resource(), &a.machine)
-	lr := a.record(&assetInventory, 1)
+	lr := a.record(&assetInventory, says, 1)
 	if id, ok := intOf(t.nodes, a.at[roleAssetID]); ok {
 		lr.Attributes().PutInt(attrAssetID, id)
 	}
@@ -92,9 +94,9 @@ func (a *Assets) Asset(dec *jsontext.Decoder) error {
 }
 
 func (a *Assets) done(id uint64) {
-	a.current.Hosts++
+	a.current.UnitsDone++
 	if id != 0 {
-		a.current.HostDone = id
+		a.current.UnitDone = id
 	}
 }
 
@@ -108,7 +110,12 @@ func (a *Assets) read(dec *jsontext.Decoder) error {
 	if kind := dec.PeekKind(); kind != '{' && kind != 0 {
 		return fmt.Errorf("%v instead of an object", kind)
 	}
-	return m.into(at, a.member)
+	if err := m.into(at, a.member); err != nil {
+		return err
+	}
+	t.limitLevels(at+1, 0, memberLevels)
+	t.nodes[at].size = int32(len(t.nodes) - at)
+	return nil
 }
 
 // member reads a member of the asset itself.
@@ -149,18 +156,21 @@ func (a *Assets) identify() {
 	for i := range nodes {
 		size += len(nodes[i].key.text)
 	}
-	a.item = Item{Values: a.members.tokens.sum(), Bytes: int32(size)}
+	a.item = Item{Content: a.members.tokens.sum(), Bytes: int32(size)}
 	if s, ok := timeAt(nodes, a.at[roleLastModified], text); ok {
+		a.item.Updated, a.item.Modified = s, s
+	}
+	if s, ok := timeAt(nodes, a.at[roleLastUpdatedDate], text); ok {
 		a.item.Updated = s
 	}
 	uuid := textOf(nodes, a.at[roleAssetUUID], text)
 	switch id, ok := intOf(nodes, a.at[roleAssetID]); {
 	case ok && id > 0:
-		a.item.Host, a.item.Identity = uint64(id), uint64(id)
+		a.item.Unit, a.item.Key = uint64(id), uint64(id)
 	case len(uuid) > 0:
-		a.item.Identity = xxhash.Sum64(uuid)
+		a.item.Key = xxhash.Sum64(uuid)
 	default:
-		a.item.Identity = a.item.Values
+		a.item.Key = a.item.Content
 	}
 }
 
@@ -203,5 +213,5 @@ func (a *Assets) instance() string {
 	return ""
 }
 
-// Take returns the oldest Output, which goes over to the caller.
-func (a *Assets) Take() Output { return a.take() }
+// Take returns the oldest Chunk, which goes over to the caller.
+func (a *Assets) Take() Chunk { return a.take() }

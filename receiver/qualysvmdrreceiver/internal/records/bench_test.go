@@ -36,7 +36,7 @@ func BenchmarkDetections(b *testing.B) {
 			b.SetBytes(int64(len(answer)))
 			b.ReportAllocs()
 			for b.Loop() {
-				d.Begin(collected, nil)
+				d.Begin(collected, "", nil)
 				err := readHosts(d, strings.NewReader(answer), func() {
 					if d.Full() {
 						d.Take()
@@ -53,7 +53,7 @@ func BenchmarkDetections(b *testing.B) {
 		b.SetBytes(int64(len(answer)))
 		b.ReportAllocs()
 		for b.Loop() {
-			d.Begin(collected, func(*Item) bool { return false })
+			d.Begin(collected, "", func(*Item) bool { return false })
 			require.NoError(b, readHosts(d, strings.NewReader(answer), nil))
 			d.Take()
 		}
@@ -111,7 +111,7 @@ type member struct {
 	value any
 }
 
-func inMemory(out Output) [][]memoryRecord {
+func inMemory(out Chunk) [][]memoryRecord {
 	var hosts [][]memoryRecord
 	for _, rl := range out.Logs.ResourceLogs().All() {
 		var host []memoryRecord
@@ -177,7 +177,7 @@ func BenchmarkAssets(b *testing.B) {
 			b.SetBytes(int64(len(answer)))
 			b.ReportAllocs()
 			for b.Loop() {
-				a.Begin(collected, nil)
+				a.Begin(collected, "", nil)
 				require.NoError(b, readAssets(a, strings.NewReader(answer)))
 				a.Take()
 			}

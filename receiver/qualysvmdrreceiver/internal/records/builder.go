@@ -4,6 +4,7 @@
 package records
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"math"
 	"slices"
@@ -13,19 +14,20 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 )
 
-// builder is what the builders of all datasets do alike: it gathers records in Outputs.
+// builder is what the builders of all datasets do alike: it gathers records in Chunks.
 type builder struct {
 	settings  Settings
 	blocks    blocks
 	hasher    hasher
 	collected pcommon.Timestamp
-	keep      func(*Item) bool
+	// collection is the ID of the collection, which every record carries.
+	collection string
+	keep       func(*Item) bool
 
-	item    Item   // of the record in work
-	says    uint64 // hash of what that record says, 0: it says what item.Values is the hash of
+	item    Item // of the record in work
 	json    []byte
-	current Output
-	ready   []Output // closed before they were taken
+	current Chunk
+	ready   []Chunk // closed before they were taken
 	records plog.LogRecordSlice
 	open    bool // whether current has the resource of the next record
 }
@@ -37,15 +39,16 @@ func newBuilder(settings Settings) builder {
 	if settings.MaxBytes <= 0 {
 		settings.MaxBytes = math.MaxInt
 	}
-	return builder{settings: settings, current: Output{Logs: plog.NewLogs()}}
+	return builder{settings: settings, current: Chunk{Logs: plog.NewLogs()}}
 }
 
 // begin sets what the following records have in common. What was made before and not taken is dropped: who gave up reading
 // in between reads it again.
-func (b *builder) begin(collected time.Time, keep func(*Item) bool) {
+func (b *builder) begin(collected time.Time, collection string, keep func(*Item) bool) {
 	b.collected = pcommon.NewTimestampFromTime(collected)
+	b.collection = collection
 	b.keep = keep
-	b.current = Output{Logs: plog.NewLogs(), Items: b.current.Items[:0]}
+	b.current = Chunk{Logs: plog.NewLogs(), Items: b.current.Items[:0]}
 	clear(b.ready)
 	b.ready = b.ready[:0]
 	b.records = plog.LogRecordSlice{}
@@ -55,7 +58,7 @@ func (b *builder) begin(collected time.Time, keep func(*Item) bool) {
 // wanted tells whether the record in work is to be made.
 func (b *builder) wanted() bool { return b.keep == nil || b.keep(&b.item) }
 
-// fits tells whether the record in work may join the current Output.
+// fits tells whether the record in work may join the current Chunk.
 func (b *builder) fits() bool {
 	n := len(b.current.Items)
 	return n == 0 || n < b.settings.MaxRecords && b.current.Bytes+int(b.item.Bytes) <= b.settings.MaxBytes
@@ -68,8 +71,8 @@ func (b *builder) Full() bool {
 	return len(b.ready) > 0 || n > 0 && (n >= b.settings.MaxRecords || b.current.Bytes >= b.settings.MaxBytes)
 }
 
-// take returns the oldest Output.
-func (b *builder) take() Output {
+// take returns the oldest Chunk.
+func (b *builder) take() Chunk {
 	if len(b.ready) == 0 {
 		b.finish()
 	}
@@ -78,10 +81,10 @@ func (b *builder) take() Output {
 	return out
 }
 
-// finish closes the current Output and begins a fresh one.
+// finish closes the current Chunk and begins a fresh one.
 func (b *builder) finish() {
 	b.ready = append(b.ready, b.current)
-	b.current = Output{Logs: plog.NewLogs(), Items: make([]Item, 0, len(b.current.Items))}
+	b.current = Chunk{Logs: plog.NewLogs(), Items: make([]Item, 0, len(b.current.Items))}
 	b.records = plog.LogRecordSlice{}
 	b.open = false
 }
@@ -97,33 +100,30 @@ func (b *builder) resource() pcommon.Map {
 	return rl.Resource().Attributes()
 }
 
-// record adds a record for the item in work, with what all records have: a body is still missing. Room is made for
-// extra more attributes.
-func (b *builder) record(dataset *dataset, extra int) plog.LogRecord {
+// record adds a record for the item in work, with what all records have: a body is still missing. Says is a hash of what it
+// says, the host included. Room is made for extra more attributes.
+func (b *builder) record(dataset *dataset, says uint64, extra int) plog.LogRecord {
 	lr := b.records.AppendEmpty()
 	lr.SetObservedTimestamp(b.collected)
 	lr.SetTimestamp(b.collected)
 	lr.SetEventName(dataset.event)
 	attrs := lr.Attributes()
-	attrs.EnsureCapacity(2 + extra)
+	attrs.EnsureCapacity(3 + extra)
 	attrs.PutStr(attrLogType, dataset.logType)
-	attrs.PutStr(attrUID, b.uid())
+	attrs.PutStr(attrUID, b.uid(says))
+	if b.collection != "" {
+		attrs.PutStr(attrCollectionID, b.collection)
+	}
 	b.current.Items = append(b.current.Items, b.item)
 	b.current.Bytes += int(b.item.Bytes)
 	return lr
 }
 
 // uid is the same for records that say the same of the same.
-func (b *builder) uid() string {
-	values := b.item.Values
-	if b.says != 0 {
-		values = b.says
-	}
+func (b *builder) uid(says uint64) string {
 	var raw, text [32]byte
-	for i := range 8 {
-		raw[i] = byte(b.item.Identity >> (56 - 8*i))
-		raw[8+i] = byte(values >> (56 - 8*i))
-	}
+	binary.BigEndian.PutUint64(raw[:], b.item.Key)
+	binary.BigEndian.PutUint64(raw[8:], says)
 	hex.Encode(text[:], raw[:16])
 	return b.blocks.cut(text[:])
 }

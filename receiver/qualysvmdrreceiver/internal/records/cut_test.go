@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// uids returns what tells the records of an Output apart.
-func uids(out Output) []string {
+// uids returns what tells the records of an Chunk apart.
+func uids(out Chunk) []string {
 	var all []string
 	for _, lr := range recordsOf(out) {
 		v, _ := lr.Attributes().Get(attrUID)
@@ -44,20 +44,20 @@ func TestACutAnywhereLosesOnlyWhatIsNotWhole(t *testing.T) {
 	d, k, a := NewDetections(testSettings()), NewKnowledgeBase(testSettings()), NewAssets(testSettings())
 	tests := []struct {
 		name, answer, end string
-		read              func(io.Reader) (Output, error)
+		read              func(io.Reader) (Chunk, error)
 	}{
-		{"detections", hosts, "</DETECTION>", func(r io.Reader) (Output, error) {
-			d.Begin(collected, nil)
+		{"detections", hosts, "</DETECTION>", func(r io.Reader) (Chunk, error) {
+			d.Begin(collected, "", nil)
 			err := readHosts(d, r, nil)
 			return d.Take(), err
 		}},
-		{"entries", entries, "</VULN>", func(r io.Reader) (Output, error) {
-			k.Begin(collected, nil)
+		{"entries", entries, "</VULN>", func(r io.Reader) (Chunk, error) {
+			k.Begin(collected, "", nil, nil)
 			err := readEntries(k, r)
 			return k.Take(), err
 		}},
-		{"assets", assets, "\n  }", func(r io.Reader) (Output, error) {
-			a.Begin(collected, nil)
+		{"assets", assets, "\n  }", func(r io.Reader) (Chunk, error) {
+			a.Begin(collected, "", nil)
 			err := readAssets(a, r)
 			return a.Take(), err
 		}},
@@ -89,25 +89,25 @@ func TestACutAnywhereLosesOnlyWhatIsNotWhole(t *testing.T) {
 
 func TestAFaultyByteLosesOnlyWhatIsNotWhole(t *testing.T) {
 	d := NewDetections(testSettings())
-	d.Begin(collected, nil)
+	d.Begin(collected, "", nil)
 	err := readHosts(d, strings.NewReader("<L><HOST><ID>1</ID><DETECTION><QID>1</QID></DETECTION></HOST><HOST><ID>2</ID><DETECTION><QID>2</QID></DETECTION><DETECTION><QID>3</Q></DETECTION></HOST></L>"), nil)
 	require.ErrorContains(t, err, "detection: ")
 	assert.Equal(t, uint64(2), d.Host(), "the host that could not be read")
 	out := d.Take()
 	require.Len(t, out.Items, 2)
-	assert.Equal(t, uint64(1), out.HostDone)
-	assert.Equal(t, 1, out.Hosts)
+	assert.Equal(t, uint64(1), out.UnitDone)
+	assert.Equal(t, 1, out.UnitsDone)
 
 	// The next answer has nothing of it.
 	again := takeAll(t, d, oneHost("<DETECTION><QID>4</QID></DETECTION>"))
 	require.Len(t, again, 1)
-	assert.Equal(t, uint64(7), again[0].Items[0].Host)
-	assert.Equal(t, uint64(7), again[0].HostDone)
+	assert.Equal(t, uint64(7), again[0].Items[0].Unit)
+	assert.Equal(t, uint64(7), again[0].UnitDone)
 }
 
 func TestAFaultyHostElementLeavesTheHostAsItWas(t *testing.T) {
 	d := NewDetections(inJSON(testSettings()))
-	d.Begin(collected, nil)
+	d.Begin(collected, "", nil)
 	require.Error(t, readHosts(d, strings.NewReader("<HOST><ID>1</ID><DETECTION/><OS><X>unfinished</OS>"), nil))
 	body := onlyRecord(t, d.Take()).Body().Str()
 	assert.NotContains(t, body, "unfinished")
@@ -116,7 +116,7 @@ func TestAFaultyHostElementLeavesTheHostAsItWas(t *testing.T) {
 
 func TestAnAssetThatIsNone(t *testing.T) {
 	a := NewAssets(testSettings())
-	a.Begin(collected, nil)
+	a.Begin(collected, "", nil)
 	require.ErrorContains(t, readAssets(a, strings.NewReader(`[{"assetId":1},null,"x"]`)), "instead of an object")
 	assert.Len(t, a.Take().Items, 1)
 }

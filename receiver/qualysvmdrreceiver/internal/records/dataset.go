@@ -18,6 +18,7 @@ var (
 // The attributes of records.
 const (
 	attrAssetID         = "qualys.asset.id"
+	attrCollectionID    = "qualys.collection.id"
 	attrDetectionID     = "qualys.detection.id"
 	attrDetectionStatus = "qualys.detection.status"
 	attrLogType         = "LogType"

@@ -4,9 +4,11 @@
 package records
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -16,8 +18,7 @@ import (
 )
 
 // Detections builds the records of host detections. Elements of a host are expected before its detections, as Qualys
-// sends them. Those that come later are added to the end of the bodies that can still be reached: of the host's further
-// records, and of those in the current Output.
+// sends them. Those that come later stand at the end of the bodies of the host's further records only.
 type Detections struct {
 	builder
 	host     host
@@ -25,17 +26,6 @@ type Detections struct {
 	at       places // in the tape
 	name     *name
 	required []required
-
-	// stale is how many of the host's records in the current Output lack elements that came later.
-	stale int
-	// parts are what the bodies of the host's records in the current Output consist of.
-	parts []part
-}
-
-// part is where in the JSON of a body the detection is, and how many bytes of a body are the host's.
-type part struct {
-	from, to int
-	host     int
 }
 
 // NewDetections returns a builder of detections' records.
@@ -52,18 +42,17 @@ func NewDetections(settings Settings) *Detections {
 	}
 }
 
-// Begin says when what follows was collected, by the server's clock. It ends the host that was being read, and drops what was
+// Begin says when what follows was collected, by the server's clock, and the ID of the collection, which each record
+// carries if it is not empty. It ends the host that was being read, and drops what was
 // made and not taken. Keep is called for every detection that has been read whole; if it returns false, no record is made of
 // it. The Item is valid during the call, Bytes is not known yet. Without keep all records are made.
-func (d *Detections) Begin(collected time.Time, keep func(*Item) bool) {
-	d.stale = 0
+func (d *Detections) Begin(collected time.Time, collection string, keep func(*Item) bool) {
 	d.host.reset()
-	d.begin(collected, keep)
+	d.begin(collected, collection, keep)
 }
 
 // BeginHost begins the host whose HOST x stands at, and reads its attributes. Errors are as those of HostElement.
 func (d *Detections) BeginHost(x *xmlstream.Reader) error {
-	d.refresh()
 	d.host.reset()
 	d.open = false
 	return d.host.attributes(x)
@@ -81,29 +70,14 @@ func (d *Detections) HostElement(x *xmlstream.Reader) error {
 	}
 	d.current.Repaired += x.Repaired() - repaired
 	d.current.Truncated += d.host.tape.cuts - cuts
-	d.grown()
+	d.open = false // further records say more of the host
 	return nil
 }
 
 // DetectionList reads the attributes of the DETECTION_LIST that x stands at, which become the host's. Errors are as those of
 // HostElement.
 func (d *Detections) DetectionList(x *xmlstream.Reader) error {
-	if err := d.host.attributes(x); err != nil {
-		return err
-	}
-	d.grown()
-	return nil
-}
-
-// grown notes which records lack what was just read of the host.
-func (d *Detections) grown() {
-	if !d.host.detected {
-		return
-	}
-	d.current.Late++
-	if d.open {
-		d.stale = d.records.Len()
-	}
+	return d.host.attributes(x)
 }
 
 // Detection reads the detection that x stands at, through its end, and makes a record of it. Errors are as those of
@@ -115,33 +89,29 @@ func (d *Detections) Detection(x *xmlstream.Reader) error {
 	if err := t.root(x, t.push(t.names.detection, object), d.name); err != nil {
 		return fmt.Errorf("detection: %w", err)
 	}
-	d.host.prepare(&d.builder)
+	if err := d.host.prepare(&d.builder); err != nil {
+		return err
+	}
 	d.at.find(t.nodes, 1, len(t.nodes))
 	d.identify()
 	if !d.wanted() {
 		return nil
 	}
 	t.complete(d.required, &d.at)
-	this := part{host: d.host.bytes}
 	if d.settings.JSON {
 		d.json = append(d.buffer(), d.host.prefix...)
-		this.from = len(d.json)
 		d.json = appendValue(d.json, t.nodes, t.text)
-		this.to = len(d.json)
 		d.json = append(d.json, d.host.suffix...)
 		d.item.Bytes = int32(len(d.json))
 	}
 	if !d.fits() {
-		d.refresh()
 		d.finish()
 	}
 	if !d.open {
-		d.parts = d.parts[:0]
 		d.describe(d.resource(), &d.host.machine)
 	}
-	lr := d.record(&vulnerabilityLogs, 4)
+	lr := d.record(&vulnerabilityLogs, d.hasher.pair(d.item.Content, d.host.content), 4)
 	d.mark(lr)
-	d.parts = append(d.parts, this)
 	if d.settings.JSON {
 		lr.Body().SetStr(d.blocks.cut(d.json))
 	} else {
@@ -161,28 +131,30 @@ func (d *Detections) Detection(x *xmlstream.Reader) error {
 // identify fills in the item.
 func (d *Detections) identify() {
 	t := &d.tape
-	values, size := d.hasher.values(t.nodes, t.text)
+	content, size := d.hasher.content(t.nodes, t.text)
 	for _, r := range d.required {
 		if d.at[r.role] == 0 {
 			size += len(r.key.text)
 		}
 	}
 	d.item = Item{
-		Host:      d.host.id,
-		Values:    values,
+		Unit:      d.host.id,
+		Content:   content,
 		Bytes:     int32(d.host.bytes + size),
 		Status:    status(d.textOf(roleStatus)),
 		Updated:   d.timeOf(roleLastUpdate),
+		Found:     d.timeOf(roleLastFound),
 		Processed: d.timeOf(roleLastProcessed),
 		Scanned:   d.host.scanned,
 	}
-	if d.item.Updated == 0 {
-		d.item.Updated = d.timeOf(roleLastFound)
+	d.item.Open = !strings.EqualFold(d.item.Status, fixed)
+	if d.settings.Stable {
+		d.item.Stable = d.hasher.stable(t.nodes, t.text)
 	}
 	if id, ok := intOf(t.nodes, d.at[roleUniqueVulnID]); ok && id > 0 {
-		d.item.Identity = uint64(id)
+		d.item.Key = uint64(id)
 	} else {
-		d.item.Identity = d.hasher.identity(d.host.id, t.nodes, t.text, &d.at)
+		d.item.Key = d.hasher.identity(d.host.id, t.nodes, t.text, &d.at)
 	}
 	if qid, ok := intOf(t.nodes, d.at[roleQID]); ok && qid > 0 && qid <= math.MaxUint32 {
 		d.item.QID = uint32(qid)
@@ -228,17 +200,17 @@ var severities = [...]struct {
 // mark sets the time, the severity and the attributes of the record in work.
 func (d *Detections) mark(lr plog.LogRecord) {
 	nodes := d.tape.nodes
-	found := roleLastFound
-	if d.item.Status == fixed {
-		found = roleLastFixed
+	event := d.item.Found
+	if !d.item.Open {
+		event = cmp.Or(d.timeOf(roleLastFixed), d.item.Updated, d.item.Found)
 		lr.SetSeverityNumber(plog.SeverityNumberInfo)
 	}
-	if s := d.timeOf(found); s != 0 && !d.settings.Collected {
-		lr.SetTimestamp(pcommon.Timestamp(s * int64(time.Second)))
+	if event != 0 && !d.settings.Collected {
+		lr.SetTimestamp(pcommon.Timestamp(event * int64(time.Second)))
 	}
 	if level, ok := intOf(nodes, d.at[roleSeverity]); ok && level > 0 && int(level) < len(severities) {
 		lr.SetSeverityText(severities[level].text)
-		if d.item.Status != fixed {
+		if d.item.Open {
 			lr.SetSeverityNumber(severities[level].number)
 		}
 	}
@@ -259,21 +231,15 @@ func (d *Detections) mark(lr plog.LogRecord) {
 
 // EndHost ends the host.
 func (d *Detections) EndHost() error {
-	d.refresh()
 	if d.host.id != 0 {
-		d.current.HostDone = d.host.id
+		d.current.UnitDone = d.host.id
 	}
-	d.current.Hosts++
+	d.current.UnitsDone++
 	d.host.reset()
 	d.open = false
 	return nil
 }
 
-// Take returns the oldest Output, which goes over to the caller. The builder goes on with a fresh one, also within a
+// Take returns the oldest Chunk, which goes over to the caller. The builder goes on with a fresh one, also within a
 // host.
-func (d *Detections) Take() Output {
-	if len(d.ready) == 0 {
-		d.refresh()
-	}
-	return d.take()
-}
+func (d *Detections) Take() Chunk { return d.take() }

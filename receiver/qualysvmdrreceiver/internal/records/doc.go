@@ -8,8 +8,8 @@
 // and [Activity]. All work the same way. Begin says when what follows was
 // collected and which records are wanted; the other methods read one element,
 // object or row each from where the client's reader stands; Take hands out the
-// [Output] that has been gathered, and Full says when to do so. What could not
-// be read whole leaves no trace: after an error the Output holds every record
+// [Chunk] that has been gathered, and Full says when to do so. What could not
+// be read whole leaves no trace: after an error the Chunk holds every record
 // that was complete before.
 //
 // # Names

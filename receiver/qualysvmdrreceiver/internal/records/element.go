@@ -37,8 +37,13 @@ func (t *tape) element(x *xmlstream.Reader, n, parent *name) error {
 	at := t.push(k, null)
 	if x.Leaf() {
 		t.leaf(at, x.Text(), x.CDATA(), n, parent)
-	} else if err := t.content(x, at, n, parent); err != nil {
-		return err
+	} else {
+		t.enter()
+		err := t.content(x, at, n, parent)
+		t.leave()
+		if err != nil {
+			return err
+		}
 	}
 	if len(t.attrs) > first {
 		// A wrapper that has disappeared is no entry of its list: its attributes stand alone.
@@ -52,13 +57,18 @@ func (t *tape) element(x *xmlstream.Reader, n, parent *name) error {
 	return nil
 }
 
-// root reads the element that x stands at, which is the record itself, into the map at: its children, and before them its
-// attributes.
+// root reads the element that x stands at, which is the record itself, into the map at, the first of the tape: its children,
+// and before them its attributes.
 func (t *tape) root(x *xmlstream.Reader, at int, n *name) error {
 	if err := t.inside(x, n); err != nil {
 		return err
 	}
-	return t.content(x, at, n, n)
+	if err := t.content(x, at, n, n); err != nil {
+		return err
+	}
+	t.limitLevels(at+1, 0, memberLevels)
+	t.nodes[at].size = int32(len(t.nodes) - at)
+	return nil
 }
 
 // inside adds the attributes of the element that x stands at, which has nothing beside it.
@@ -189,7 +199,7 @@ func (t *tape) end(at int, n *name) error {
 	if n.wrapper && t.uniform(at+1) {
 		// The children become one list, which takes the place of the wrapper.
 		t.nodes[at+1].repeats = true
-		if _, err := t.unite(at + 1); err != nil {
+		if _, err := t.mergeDuplicateKeys(at + 1); err != nil {
 			return err
 		}
 		copy(t.nodes[at:], t.nodes[at+1:])

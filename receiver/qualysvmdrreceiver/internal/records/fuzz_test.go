@@ -28,7 +28,7 @@ func normal(t *testing.T, v pcommon.Value) any {
 }
 
 // agree checks that both formats of the body say the same, and that the items do not depend on it.
-func agree(t *testing.T, structured, inJSON Output) {
+func agree(t *testing.T, structured, inJSON Chunk) {
 	t.Helper()
 	maps, texts := recordsOf(structured), recordsOf(inJSON)
 	require.Len(t, texts, len(maps))
@@ -40,20 +40,20 @@ func agree(t *testing.T, structured, inJSON Output) {
 		structured.Items[i].Bytes, inJSON.Items[i].Bytes = 0, 0
 	}
 	assert.Equal(t, structured.Items, inJSON.Items)
-	assert.Equal(t, structured.HostDone, inJSON.HostDone)
+	assert.Equal(t, structured.UnitDone, inJSON.UnitDone)
 }
 
 // FuzzHosts reads anything as an answer: nothing panics, and both formats of the body agree.
 func FuzzHosts(f *testing.F) {
 	f.Add(testdata(f, "detections.xml"))
-	f.Add(lateHost)
+	f.Add(`<HOST><ID>7</ID><DETECTION_LIST><DETECTION><QID>1</QID></DETECTION></DETECTION_LIST><DNS>late</DNS><DETECTION/></HOST>`)
 	f.Add(page(2, 3))
 	f.Add(`<HOST a="b"><ID>1</ID>x<A n="1"/><A_LIST n="2"><A n="3">t</A></A_LIST><DETECTION x="y">t<QDS_FACTORS><F name="a">1</F></QDS_FACTORS></DETECTION><A>late</A></HOST>`)
 	f.Fuzz(func(t *testing.T, answer string) {
-		var outs []Output
+		var outs []Chunk
 		for _, settings := range []Settings{unlimited(), inJSON(unlimited())} {
 			d := NewDetections(settings)
-			d.Begin(collected, nil)
+			d.Begin(collected, "", nil)
 			_ = readHosts(d, strings.NewReader(answer), nil) // what was whole before counts
 			outs = append(outs, d.Take())
 		}
@@ -66,10 +66,10 @@ func FuzzEntries(f *testing.F) {
 	f.Add(testdata(f, "knowledgebase.xml"))
 	f.Add(`<VULN a="1"><CVE_LIST b="2"><CVE c="3"/><CVE_LIST><CVE/></CVE_LIST></CVE_LIST>t<CVE d="4"/></VULN>`)
 	f.Fuzz(func(t *testing.T, answer string) {
-		var outs []Output
+		var outs []Chunk
 		for _, settings := range []Settings{unlimited(), inJSON(unlimited())} {
 			k := NewKnowledgeBase(settings)
-			k.Begin(collected, nil)
+			k.Begin(collected, "", nil, nil)
 			_ = readEntries(k, strings.NewReader(answer)) // what was whole before counts
 			outs = append(outs, k.Take())
 		}
@@ -88,11 +88,11 @@ func FuzzAssets(f *testing.F) {
 		if beyond.MatchString(answer) {
 			return
 		}
-		var outs []Output
+		var outs []Chunk
 		for _, settings := range []Settings{unlimited(), inJSON(unlimited())} {
 			a := NewAssets(settings)
 			a.PortsSince(time.Unix(1, 0))
-			a.Begin(collected, nil)
+			a.Begin(collected, "", nil)
 			_ = readAssets(a, strings.NewReader(answer)) // what was whole before counts
 			outs = append(outs, a.Take())
 		}

@@ -22,12 +22,12 @@ func TestGoldenRecords(t *testing.T) {
 	since := time.Date(2026, time.November, 19, 20, 0, 0, 0, time.UTC)
 	datasets := []struct {
 		name string
-		read func(*testing.T, Settings) Output
+		read func(*testing.T, Settings) Chunk
 	}{
-		{"detections", func(t *testing.T, s Settings) Output { return detectionsOf(t, s, testdata(t, "detections.xml")) }},
-		{"knowledgebase", func(t *testing.T, s Settings) Output { return entriesOf(t, s, testdata(t, "knowledgebase.xml")) }},
-		{"assets", func(t *testing.T, s Settings) Output { return assetsOf(t, s, since, testdata(t, "assets.json")) }},
-		{"activity", func(t *testing.T, s Settings) Output { return activityOf(t, s, testdata(t, "activity.csv")) }},
+		{"detections", func(t *testing.T, s Settings) Chunk { return detectionsOf(t, s, testdata(t, "detections.xml")) }},
+		{"knowledgebase", func(t *testing.T, s Settings) Chunk { return entriesOf(t, s, testdata(t, "knowledgebase.xml")) }},
+		{"assets", func(t *testing.T, s Settings) Chunk { return assetsOf(t, s, since, testdata(t, "assets.json")) }},
+		{"activity", func(t *testing.T, s Settings) Chunk { return activityOf(t, s, testdata(t, "activity.csv")) }},
 	}
 	for _, dataset := range datasets {
 		for _, format := range []string{"structured", "json"} {

@@ -12,9 +12,10 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
-func uidOf(t *testing.T, out Output) string {
+func uidOf(t *testing.T, out Chunk) string {
 	t.Helper()
 	v, _ := onlyRecord(t, out).Attributes().Get(attrUID)
 	return v.Str()
@@ -24,14 +25,13 @@ func TestUIDIsThatOfWhatTheRecordSays(t *testing.T) {
 	const detection = "<DETECTION><UNIQUE_VULN_ID>6</UNIQUE_VULN_ID><QID>8</QID><RESULTS>text</RESULTS><QDS severity='LOW'>3</QDS></DETECTION>"
 	one := uidOf(t, detectionsOf(t, testSettings(), oneHost("<OS>o</OS>"+detection)))
 	same := map[string]string{
-		"another scan of the host": oneHost("<OS>p</OS><LAST_SCAN_DATETIME>2026-11-01</LAST_SCAN_DATETIME>" + detection),
-		"pretty":                   oneHost("<DETECTION>\n <UNIQUE_VULN_ID>\n6 </UNIQUE_VULN_ID>\n <QID><![CDATA[8]]></QID><RESULTS> text\n</RESULTS><!-- c --><QDS severity=\"LOW\"> 3</QDS>\n</DETECTION>"),
-		"late elements":            oneHost(detection + "<OS>o</OS>"),
+		"pretty":        oneHost("<OS>\n o</OS>\n<DETECTION>\n <UNIQUE_VULN_ID>\n6 </UNIQUE_VULN_ID>\n <QID><![CDATA[8]]></QID><RESULTS> text\n</RESULTS><!-- c --><QDS severity=\"LOW\"> 3</QDS>\n</DETECTION>"),
+		"late elements": oneHost("<OS>o</OS>" + detection + "<DNS>d</DNS>"),
 	}
 	for name, answer := range same {
 		assert.Equal(t, one, uidOf(t, detectionsOf(t, testSettings(), answer)), name)
 	}
-	assert.Equal(t, one, uidOf(t, detectionsOf(t, inJSON(testSettings()), oneHost(detection))), "JSON")
+	assert.Equal(t, one, uidOf(t, detectionsOf(t, inJSON(testSettings()), oneHost("<OS>o</OS>"+detection))), "JSON")
 
 	other := map[string]string{
 		"another text":       "<DETECTION><UNIQUE_VULN_ID>6</UNIQUE_VULN_ID><QID>8</QID><RESULTS>texT</RESULTS><QDS severity='LOW'>3</QDS></DETECTION>",
@@ -44,8 +44,17 @@ func TestUIDIsThatOfWhatTheRecordSays(t *testing.T) {
 		"moved between keys": "<DETECTION><UNIQUE_VULN_ID>6</UNIQUE_VULN_ID><QID>8</QID><RESULTS>tex</RESULTS><A>t</A><QDS severity='LOW'>3</QDS></DETECTION>",
 	}
 	seen := map[string]string{one: "the first"}
+	for name, host := range map[string]string{
+		"the host's OS": "<OS>p</OS>", "another scan of the host": "<OS>o</OS><LAST_SCAN_DATETIME>2026-11-01</LAST_SCAN_DATETIME>",
+		"a tag of the host": "<OS>o</OS><TAGS><TAG><NAME>t</NAME></TAG></TAGS>", "no OS": "",
+	} {
+		uid := uidOf(t, detectionsOf(t, testSettings(), oneHost(host+detection)))
+		assert.Empty(t, seen[uid], "a reader that drops duplicates would drop the change of %s", name)
+		assert.Equal(t, one[:16], uid[:16], "it is still the same detection")
+		seen[uid] = name
+	}
 	for name, element := range other {
-		uid := uidOf(t, detectionsOf(t, testSettings(), oneHost(element)))
+		uid := uidOf(t, detectionsOf(t, testSettings(), oneHost("<OS>o</OS>"+element)))
 		assert.Empty(t, seen[uid], name)
 		seen[uid] = name
 	}
@@ -75,7 +84,7 @@ func TestUIDOfAnAssetIsThatOfItsRecord(t *testing.T) {
 
 func TestIdentityWithoutAnID(t *testing.T) {
 	identity := func(host, elements string) uint64 {
-		return detectionsOf(t, testSettings(), "<HOST><ID>"+host+"</ID><DETECTION>"+elements+"</DETECTION></HOST>").Items[0].Identity
+		return detectionsOf(t, testSettings(), "<HOST><ID>"+host+"</ID><DETECTION>"+elements+"</DETECTION></HOST>").Items[0].Key
 	}
 	const all = "<QID>8</QID><PORT>22</PORT><PROTOCOL>tcp</PROTOCOL><SSL>0</SSL><FQDN>f</FQDN><INSTANCE>i</INSTANCE>"
 	one := identity("1", all)
@@ -108,7 +117,7 @@ func TestHashesOfEntriesAndAssets(t *testing.T) {
 	assert.NotEqual(t, one, entry("<QID>6</QID><TITLE>t</TITLE>"))
 
 	values := func(asset string) uint64 {
-		return assetsOf(t, testSettings(), collected, "["+asset+"]").Items[0].Values
+		return assetsOf(t, testSettings(), collected, "["+asset+"]").Items[0].Content
 	}
 	const asset = `{"assetId":5,"softwareListData":{"software":[{"fullName":"a","version":"1"}]},"openPortListData":{"openPort":[{"port":1,"lastUpdated":"2020-01-01T00:00:00.000Z"}]},"x":null}`
 	first := values(asset)
@@ -123,7 +132,7 @@ func TestHashesOfEntriesAndAssets(t *testing.T) {
 	assert.NotEqual(t, one, uidOf(t, assetsOf(t, testSettings(), time.Time{}, `[{"assetId":5}]`)), "an asset is no entry")
 
 	identity := func(asset string) uint64 {
-		return assetsOf(t, testSettings(), time.Time{}, "["+asset+"]").Items[0].Identity
+		return assetsOf(t, testSettings(), time.Time{}, "["+asset+"]").Items[0].Key
 	}
 	assert.Equal(t, identity(`{"assetUUID":"u","x":1}`), identity(`{"assetId":null,"assetUUID":"u","x":2}`), "the UUID, without an ID")
 	assert.NotEqual(t, identity(`{"x":1}`), identity(`{"x":2}`), "all, with neither")
@@ -141,4 +150,45 @@ func TestTheHashOfAnAssetIsThatOfItsTokens(t *testing.T) {
 		all = append(all, raw...)
 	}
 	assert.Equal(t, xxhash.Sum64(all), hashed.sum())
+}
+
+// Tracking tells what really changed of a detection from what every scan writes into it.
+func TestStableIsWithoutWhatChangesWithEveryScan(t *testing.T) {
+	settings := testSettings()
+	settings.Stable = true
+	stable := func(elements string) uint64 {
+		return detectionsOf(t, settings, oneHost("<DETECTION><QID>1</QID>"+elements+"<STATUS>Active</STATUS></DETECTION>")).Items[0].Stable
+	}
+	plain := stable("<RESULTS>r</RESULTS>")
+	assert.NotZero(t, plain)
+	for _, same := range []string{
+		"<RESULTS>r</RESULTS><LAST_FOUND_DATETIME>2026-01-02T00:00:00Z</LAST_FOUND_DATETIME>",
+		"<LAST_PROCESSED_DATETIME>2026-01-02T00:00:00Z</LAST_PROCESSED_DATETIME><RESULTS>r</RESULTS><TIMES_FOUND>7</TIMES_FOUND>",
+		"<TIMES_FOUND>8</TIMES_FOUND><RESULTS>r</RESULTS><LAST_TEST_DATETIME>a</LAST_TEST_DATETIME><LAST_TEST_DATETIME>b</LAST_TEST_DATETIME>",
+	} {
+		assert.Equal(t, plain, stable(same), same)
+	}
+	for _, other := range []string{
+		"<RESULTS>s</RESULTS>", "<RESULTS>r</RESULTS><PORT>1</PORT>", "<RESULTS>r</RESULTS><LAST_UPDATE_DATETIME>a</LAST_UPDATE_DATETIME>",
+		"<RESULTS>r</RESULTS><X><TIMES_FOUND>8</TIMES_FOUND></X>",
+	} {
+		assert.NotEqual(t, plain, stable(other), other)
+	}
+	assert.Zero(t, detectionsOf(t, testSettings(), oneHost("<DETECTION/>")).Items[0].Stable)
+}
+
+func TestEveryRecordCarriesItsCollection(t *testing.T) {
+	d, uid := NewDetections(testSettings()), ""
+	for _, collection := range []string{"", "5f0c6f0e", "7a1d"} {
+		d.Begin(collected, collection, nil)
+		require.NoError(t, readHosts(d, strings.NewReader(oneHost("<DETECTION/>")), nil))
+		attrs := onlyRecord(t, d.Take()).Attributes().AsRaw()
+		if uid == "" {
+			uid, _ = attrs[attrUID].(string)
+			assert.NotContains(t, attrs, attrCollectionID)
+			continue
+		}
+		assert.Equal(t, collection, attrs[attrCollectionID])
+		assert.Equal(t, uid, attrs[attrUID], "the collection is in no uid")
+	}
 }

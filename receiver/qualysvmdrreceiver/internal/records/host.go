@@ -16,14 +16,13 @@ type host struct {
 	id       uint64
 	tape     tape // its elements as they came, and the place of its detections between them
 	detected bool // that place is known
-	serial   uint64
-	keys     int  // different ones
 	ready    bool // what follows says all that the tape does
 
 	nodes          []node
 	body           pcommon.Map // with an empty value for the detection
 	prefix, suffix []byte      // the same as JSON, around the detection
 	bytes          int
+	content        uint64 // hash of what the host says
 	cut            []string
 	machine        machine
 	assetID        int64
@@ -48,8 +47,6 @@ func (h *host) reset() {
 	h.tape.push(h.tape.names.empty, object)
 	h.tape.pushText(h.tape.names.logType, vulnerabilityLogs.logType)
 	h.id, h.detected, h.ready = 0, false, false
-	h.serial++
-	h.keys = 0
 }
 
 // read reads an element of the host. After an error it is as before.
@@ -78,9 +75,9 @@ func (h *host) added(before mark, err error) error {
 	t := &h.tape
 	from := before.nodes
 	if err == nil {
+		t.limitLevels(from, before.text, memberLevels)
 		t.reserve(from, true)
-		h.count(from)
-		if t.full() || h.keys > maxKeys {
+		if t.full() {
 			err = ErrTooLarge
 		}
 	}
@@ -97,34 +94,27 @@ func (h *host) added(before mark, err error) error {
 	return nil
 }
 
-// count counts the new keys among the host's values from index from to the end.
-func (h *host) count(from int) {
-	for i := from; i < len(h.tape.nodes); i += int(h.tape.nodes[i].size) {
-		if k := h.tape.nodes[i].key; k.host != h.serial {
-			k.host = h.serial
-			h.keys++
-		}
-	}
-}
-
 // prepare makes what the host's records need of the elements that are known.
-func (h *host) prepare(b *builder) {
+func (h *host) prepare(b *builder) error {
 	if h.ready {
-		return
+		return nil
 	}
 	t := &h.tape
 	if !h.detected {
 		t.push(t.names.detection, null)
 		h.detected = true
 	}
-	// read has seen to it that there are not too many keys, which is the only error.
-	nodes, n, _ := t.group.unite(append(h.nodes[:0], t.nodes...), 1, t.names.empty)
+	nodes, n, err := t.merger.mergeDuplicateKeys(append(h.nodes[:0], t.nodes...), 1, t.names.empty)
+	if err != nil {
+		return fmt.Errorf("host: %w", err)
+	}
 	nodes[0].num, nodes[0].size = int64(n), int32(len(nodes))
 	nodes = h.complete(nodes)
 
 	var at places
 	at.find(nodes, 1, len(nodes))
 	h.nodes = nodes
+	h.content, _ = b.hasher.content(nodes, t.text)
 	h.write(b, int(at[roleDetection]))
 	h.know(b, &at)
 	h.cut = h.cut[:0]
@@ -132,6 +122,7 @@ func (h *host) prepare(b *builder) {
 		h.cut = cutPaths(h.cut, nodes[1:], nil)
 	}
 	h.ready = true
+	return nil
 }
 
 // complete adds what is missing: Hostname always, if the host has no such element itself, and IP and Id.

@@ -19,11 +19,7 @@ type key struct {
 	hash   uint64
 	role   role
 	kept   bool // is known to later records, too
-	// What the grouper notes.
-	stamp uint64
-	group int32
-	host  uint64 // the last host that had it
-	next  *key   // that of the member which followed last time
+	next   *key // that of the member which followed last time
 }
 
 func newKey(text string, r role) *key {
@@ -97,6 +93,7 @@ const (
 	roleLastProcessed
 	roleLastScan
 	roleLastServiceModification
+	roleLastTest
 	roleLastUpdate
 	roleLastVMAuthScanned
 	roleLastVMScanned
@@ -115,6 +112,7 @@ const (
 	roleSSL
 	roleStatus
 	roleThreatIntel
+	roleTimesFound
 	roleTitle
 	roleType
 	roleUniqueVulnID
@@ -134,6 +132,7 @@ const (
 	roleInterfaceAddress
 	roleLastModified
 	roleLastUpdated
+	roleLastUpdatedDate
 	roleNetworkInterfaces
 	roleOpenPort
 	roleOpenPorts
@@ -173,6 +172,7 @@ var elementRoles = map[string]role{
 	"LastProcessedDateTime":           roleLastProcessed,
 	"LastScanDateTime":                roleLastScan,
 	"LastServiceModificationDateTime": roleLastServiceModification,
+	"LastTestDateTime":                roleLastTest,
 	"LastUpdateDateTime":              roleLastUpdate,
 	"LastVmAuthScannedDate":           roleLastVMAuthScanned,
 	"LastVmScannedDate":               roleLastVMScanned,
@@ -191,6 +191,7 @@ var elementRoles = map[string]role{
 	"Ssl":                             roleSSL,
 	"Status":                          roleStatus,
 	"ThreatIntel":                     roleThreatIntel,
+	"TimesFound":                      roleTimesFound,
 	"Title":                           roleTitle,
 	"Type":                            roleType,
 	"UniqueVulnId":                    roleUniqueVulnID,
@@ -215,6 +216,7 @@ var memberRoles = map[string]role{
 	"instanceId":               roleInstanceID, // of EC2 and of Google's
 	"lastModifiedDate":         roleLastModified,
 	"lastUpdated":              roleLastUpdated,
+	"lastUpdatedDate":          roleLastUpdatedDate,
 	"networkInterfaceListData": roleNetworkInterfaces,
 	"openPort":                 roleOpenPort,
 	"openPortListData":         roleOpenPorts,

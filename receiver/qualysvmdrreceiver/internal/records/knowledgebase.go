@@ -18,6 +18,7 @@ type KnowledgeBase struct {
 	at       places // in the tape
 	name     *name
 	required []required
+	fields   func(*Item, []byte)
 }
 
 // NewKnowledgeBase returns a builder of entries' records.
@@ -40,9 +41,14 @@ func NewKnowledgeBase(settings Settings) *KnowledgeBase {
 	}
 }
 
-// Begin says when what follows was collected, by the server's clock. Keep is called for every entry that has been read
-// whole, as by [Detections.Begin].
-func (k *KnowledgeBase) Begin(collected time.Time, keep func(*Item) bool) { k.begin(collected, keep) }
+// Begin says when what follows was collected, by the server's clock, and in which collection. Keep is called for every entry
+// that has been read whole, as by [Detections.Begin]. Fields, unless it is nil, is called after it, whatever it returned, with
+// the [Settings.EnrichFields] that were sent of the entry, in the order of its record: a JSON object for [ParseEntryFields],
+// valid during the call.
+func (k *KnowledgeBase) Begin(collected time.Time, collection string, keep func(*Item) bool, fields func(*Item, []byte)) {
+	k.fields = fields
+	k.begin(collected, collection, keep)
+}
 
 // Entry reads the VULN element that x stands at, through its end, and makes a record of it. Errors of x are returned
 // wrapped; ErrTooLarge says that the entry is more than a record may hold. Nothing is kept of an entry with an error.
@@ -58,7 +64,7 @@ func (k *KnowledgeBase) Entry(x *xmlstream.Reader) error {
 	k.at.find(t.nodes, 1, len(t.nodes))
 	k.identify()
 	if !k.wanted() {
-		k.current.Hosts++
+		k.current.UnitsDone++
 		return nil
 	}
 	t.complete(k.required, &k.at)
@@ -66,11 +72,11 @@ func (k *KnowledgeBase) Entry(x *xmlstream.Reader) error {
 	if !k.fits() {
 		k.finish()
 	}
-	k.current.Hosts++
+	k.current.UnitsDone++
 	if !k.open {
 		k.describe(k.resource(), &machine{})
 	}
-	lr := k.record(&knowledgeBaseLogs, 1)
+	lr := k.record(&knowledgeBaseLogs, k.item.Content, 1)
 	if qid, ok := intOf(t.nodes, k.at[roleQID]); ok {
 		lr.Attributes().PutInt(attrQID, qid)
 	}
@@ -86,15 +92,15 @@ func (k *KnowledgeBase) Entry(x *xmlstream.Reader) error {
 // identify fills in the item.
 func (k *KnowledgeBase) identify() {
 	nodes, text := k.tape.nodes, k.tape.text
-	values, size := k.hasher.values(nodes, text)
-	k.item = Item{Values: values, Bytes: int32(size)}
+	content, size := k.hasher.content(nodes, text)
+	k.item = Item{Content: content, Bytes: int32(size)}
 	for _, r := range k.required {
 		if k.at[r.role] == 0 {
 			k.item.Bytes += int32(len(r.key.text))
 		}
 	}
 	if qid, ok := intOf(nodes, k.at[roleQID]); ok && qid > 0 && qid <= math.MaxUint32 {
-		k.item.QID, k.item.Identity = uint32(qid), uint64(qid)
+		k.item.QID, k.item.Key = uint32(qid), uint64(qid)
 	}
 	if s, ok := parseTime(textOf(nodes, k.at[roleLastServiceModification], text)); ok {
 		k.item.Updated = s
@@ -108,5 +114,5 @@ func (k *KnowledgeBase) identify() {
 	}
 }
 
-// Take returns the oldest Output, which goes over to the caller.
-func (k *KnowledgeBase) Take() Output { return k.take() }
+// Take returns the oldest Chunk, which goes over to the caller.
+func (k *KnowledgeBase) Take() Chunk { return k.take() }

@@ -55,12 +55,11 @@ func TestTruncatedNamesEveryPath(t *testing.T) {
 	long := strings.Repeat("x", maxValue+1)
 	tests := []struct {
 		name string
-		out  Output
+		out  Chunk
 		want []any
 	}{
 		{"host", detectionsOf(t, testSettings(), oneHost("<OS>"+long+"</OS><DETECTION/>")), []any{"OS"}},
-		{"late", detectionsOf(t, testSettings(), oneHost("<DETECTION><QID>1</QID></DETECTION><DNS_DATA><FQDN>"+long+"</FQDN></DNS_DATA>")), []any{"DnsData.Fqdn"}},
-		{"known before", detectionsOf(t, testSettings(), oneHost("<OS>"+long+"</OS><DETECTION/><DNS>late</DNS>")), []any{"OS"}},
+		{"host and detection", detectionsOf(t, testSettings(), oneHost("<OS>"+long+"</OS><DETECTION><RESULTS>r</RESULTS></DETECTION>")), []any{"OS"}},
 		{"entry", entriesOf(t, testSettings(), "<VULN><CVE_LIST><CVE><ID>a</ID></CVE><CVE><URL>"+long+"</URL></CVE></CVE_LIST></VULN>"), []any{"Cve.URL"}},
 		{"text in a list", entriesOf(t, testSettings(), "<VULN><X><A>"+long+"</A><A/></X></VULN>"), []any{"X.A"}},
 		{"text between elements", entriesOf(t, testSettings(), "<VULN><X>"+long+"<A/></X></VULN>"), []any{"X.Text"}},
@@ -76,7 +75,7 @@ func TestTruncatedNamesEveryPath(t *testing.T) {
 
 func TestPathsOfCutValuesTakeNoMoreThanTheirNames(t *testing.T) {
 	a := NewAssets(inJSON(testSettings()))
-	a.Begin(collected, nil)
+	a.Begin(collected, "", nil)
 	long := strings.Repeat("n", 1<<20)
 	answer := `[{"` + long + `":{"b":[{}` + strings.Repeat(`,{"a":1}`, 10000) + `],"c":"` + strings.Repeat("x", maxValue+1) + `"}}]`
 	var before, after runtime.MemStats
@@ -85,13 +84,6 @@ func TestPathsOfCutValuesTakeNoMoreThanTheirNames(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(200<<20))
 	assert.Equal(t, []any{long + ".c"}, truncatedOf(t, onlyRecord(t, a.Take())))
-}
-
-func TestLateTruncatedJoinsTheDetections(t *testing.T) {
-	long := strings.Repeat("x", maxValue+1)
-	out := detectionsOf(t, testSettings(), oneHost("<DETECTION><RESULTS>"+long+"</RESULTS></DETECTION><OS>"+long+"</OS>"))
-	assert.Equal(t, []any{"OS", "Detection.Results"}, truncatedOf(t, onlyRecord(t, out)))
-	assert.Equal(t, 2, out.Truncated)
 }
 
 // counter counts what is read of an endless answer.
@@ -127,17 +119,17 @@ func (e *endless) Read(p []byte) (int, error) {
 func TestWhatIsTooLargeIsNotReadFurther(t *testing.T) {
 	detections := func(r io.Reader) error {
 		d := NewDetections(testSettings())
-		d.Begin(collected, nil)
+		d.Begin(collected, "", nil)
 		return readHosts(d, r, nil)
 	}
 	entries := func(r io.Reader) error {
 		k := NewKnowledgeBase(testSettings())
-		k.Begin(collected, nil)
+		k.Begin(collected, "", nil, nil)
 		return readEntries(k, r)
 	}
 	assets := func(r io.Reader) error {
 		a := NewAssets(testSettings())
-		a.Begin(collected, nil)
+		a.Begin(collected, "", nil)
 		return readAssets(a, r)
 	}
 	megabyte := strings.Repeat("x", 1<<20)
@@ -179,7 +171,7 @@ func TestWhatIsTooLargeIsNotReadFurther(t *testing.T) {
 func TestAHostsElementsCountForItsRecords(t *testing.T) {
 	large := "<A>" + strings.Repeat("x", 3<<20) + "</A>"
 	d := NewDetections(testSettings())
-	d.Begin(collected, nil)
+	d.Begin(collected, "", nil)
 	err := readHosts(d, strings.NewReader(oneHost(large, "<DETECTION>"+large+"</DETECTION><DETECTION>"+large+large+"</DETECTION>")), nil)
 	require.ErrorIs(t, err, ErrTooLarge)
 	assert.Len(t, d.Take().Items, 1, "the one before is whole")
@@ -189,7 +181,7 @@ func TestAHostsElementsCountForItsRecords(t *testing.T) {
 func TestTheNameOfAListCountsForEachEntry(t *testing.T) {
 	list := func(name, entries int) error {
 		a := NewAssets(testSettings())
-		a.Begin(collected, nil)
+		a.Begin(collected, "", nil)
 		return readAssets(a, strings.NewReader(`[{"`+strings.Repeat("n", name)+`":[1`+strings.Repeat(",1", entries-1)+`]}]`))
 	}
 	require.NoError(t, list(1<<20, 2))
@@ -200,7 +192,7 @@ func TestTheNameOfAListCountsForEachEntry(t *testing.T) {
 func TestAHostsNamesCountForItsRecords(t *testing.T) {
 	names := strings.Repeat("<"+strings.Repeat("N", 1000)+"/>", 5000)
 	d := NewDetections(testSettings())
-	d.Begin(collected, nil)
+	d.Begin(collected, "", nil)
 	err := readHosts(d, strings.NewReader(oneHost(names, "<DETECTION/>", "<DETECTION>"+names+"</DETECTION>")), nil)
 	require.ErrorIs(t, err, ErrTooLarge)
 	assert.Len(t, d.Take().Items, 1, "the one before is whole")
@@ -219,7 +211,7 @@ func TestManyNamesCountForTheRecordThatHasThem(t *testing.T) {
 	}
 	many.WriteString("</VULN>")
 	k := NewKnowledgeBase(testSettings())
-	k.Begin(collected, nil)
+	k.Begin(collected, "", nil, nil)
 	input := &counter{from: strings.NewReader(many.String())}
 	require.ErrorIs(t, readEntries(k, input), ErrTooLarge)
 	assert.Less(t, input.n, 1<<20)
@@ -232,14 +224,14 @@ func TestTooManyKeys(t *testing.T) {
 		fmt.Fprintf(&members, `,"a%d":1`, i)
 	}
 	k := NewKnowledgeBase(testSettings())
-	k.Begin(collected, nil)
+	k.Begin(collected, "", nil, nil)
 	require.ErrorIs(t, readEntries(k, strings.NewReader("<VULN>"+elements.String()+"</VULN>")), ErrTooLarge)
 	require.ErrorIs(t, readEntries(k, strings.NewReader("<VULN><X><B/><B/>"+elements.String()+"</X></VULN>")), ErrTooLarge)
 	d := NewDetections(testSettings())
-	d.Begin(collected, nil)
-	require.ErrorIs(t, readHosts(d, strings.NewReader(oneHost(elements.String())), nil), ErrTooLarge)
+	d.Begin(collected, "", nil)
+	require.ErrorIs(t, readHosts(d, strings.NewReader(oneHost(elements.String(), "<DETECTION/>")), nil), ErrTooLarge)
 	a := NewAssets(testSettings())
-	a.Begin(collected, nil)
+	a.Begin(collected, "", nil)
 	require.ErrorIs(t, readAssets(a, strings.NewReader(`[{"x":1`+members.String()+`}]`)), ErrTooLarge)
 	assert.Empty(t, a.Take().Items)
 }
@@ -253,7 +245,7 @@ func TestAHostMayRepeatOneElementOften(t *testing.T) {
 func TestAssetsMayNotBeNestedWithoutEnd(t *testing.T) {
 	nested := func(depth int) error {
 		a := NewAssets(testSettings())
-		a.Begin(collected, nil)
+		a.Begin(collected, "", nil)
 		return readAssets(a, strings.NewReader(`[{"a":`+strings.Repeat("[", depth)+strings.Repeat("]", depth)+`}]`))
 	}
 	require.NoError(t, nested(maxDepth-1))
@@ -270,7 +262,7 @@ func TestMemoryOfALargeRecordIsNotKept(t *testing.T) {
 func TestMemoryOfALargeAssetIsNotKept(t *testing.T) {
 	long := strings.Repeat("x", 3<<20)
 	a := NewAssets(testSettings())
-	a.Begin(collected, nil)
+	a.Begin(collected, "", nil)
 	require.NoError(t, readAssets(a, strings.NewReader(`[{"`+long+`":1},{"a":"`+long+`"},{"assetId":1}]`)))
 	assert.Less(t, cap(a.members.tape.text)+cap(a.members.scratch)+cap(a.members.tokens.buf), 2*retained)
 }

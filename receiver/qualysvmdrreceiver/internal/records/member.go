@@ -21,7 +21,6 @@ type members struct {
 	dec      *jsontext.Decoder
 	tape     tape
 	tokens   tokens
-	depth    int
 	scratch  []byte
 	repaired int64
 }
@@ -34,7 +33,7 @@ func (m *members) begin(dec *jsontext.Decoder) {
 	if cap(m.scratch) > retained {
 		m.scratch = nil
 	}
-	m.depth, m.repaired = 0, 0
+	m.repaired = 0
 }
 
 // key reads the name of a member.
@@ -61,7 +60,7 @@ func (m *members) key() (*key, error) {
 
 // open reads the begin of an object or array, after which more tells whether there is another member or entry.
 func (m *members) open() error {
-	if m.depth++; m.depth > maxDepth {
+	if m.tape.enter(); m.tape.depth > maxDepth {
 		return errTooDeep
 	}
 	if m.tape.full() {
@@ -75,7 +74,7 @@ func (m *members) more(end jsontext.Kind) bool { return m.dec.PeekKind() != end 
 
 // shut reads the end of an object or array.
 func (m *members) shut() error {
-	m.depth--
+	m.tape.leave()
 	return m.delimiter()
 }
 

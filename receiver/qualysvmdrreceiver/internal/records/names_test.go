@@ -78,7 +78,7 @@ func TestLongNamesAreForgotten(t *testing.T) {
 	assets := func(asset func(round int) string) (any, func(int) error) {
 		a := NewAssets(testSettings())
 		return a, func(round int) error {
-			a.Begin(collected, nil)
+			a.Begin(collected, "", nil)
 			err := readAssets(a, strings.NewReader("["+asset(round)+"]"))
 			a.Take()
 			return err
@@ -87,7 +87,7 @@ func TestLongNamesAreForgotten(t *testing.T) {
 	hosts := func(host func(round int) string) (any, func(int) error) {
 		d := NewDetections(testSettings())
 		return d, func(round int) error {
-			d.Begin(collected, nil)
+			d.Begin(collected, "", nil)
 			err := readHosts(d, strings.NewReader("<L>"+oneHost(host(round))+"</L>"), nil)
 			d.Take()
 			return err
@@ -128,10 +128,10 @@ func TestLongNamesAreForgotten(t *testing.T) {
 			return a, func(round int) error {
 				columns := make([]string, rounds-round)
 				columns[len(columns)-1] = name(round, 1<<20)
-				a.Begin(collected, columns, nil)
+				a.Begin(collected, "", columns, nil)
 				err := a.Row(columns)
 				a.Take()
-				a.Begin(collected, nil, nil)
+				a.Begin(collected, "", nil, nil)
 				return errors.Join(err, a.Row(nil))
 			}
 		},

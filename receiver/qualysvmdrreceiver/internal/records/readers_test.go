@@ -159,7 +159,7 @@ func TestAssetJSONHasPathsOfReaders(t *testing.T) {
 
 func TestLogTypeIsFirst(t *testing.T) {
 	s := inJSON(testSettings())
-	for want, out := range map[string]Output{
+	for want, out := range map[string]Chunk{
 		`{"LogType":"vulnerabilityLogs",`: detectionsOf(t, s, testdata(t, "detections.xml")),
 		`{"LogType":"knowledgeBaseLogs",`: entriesOf(t, s, testdata(t, "knowledgebase.xml")),
 		`{"LogType":"assetInventory",`:    assetsOf(t, s, time.Time{}, testdata(t, "assets.json")),

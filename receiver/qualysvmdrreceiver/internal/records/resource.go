@@ -65,8 +65,8 @@ func (b *builder) describe(attrs pcommon.Map, m *machine) {
 	if on.QualysServer && b.settings.Server != "" {
 		attrs.PutStr("qualys.server", b.settings.Server)
 	}
-	if on.QualysSource && b.settings.Source != "" {
-		attrs.PutStr("qualys.source", b.settings.Source)
+	if on.QualysReceiver && b.settings.Receiver != "" {
+		attrs.PutStr("qualys.receiver", b.settings.Receiver)
 	}
 }
 

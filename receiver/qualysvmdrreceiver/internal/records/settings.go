@@ -24,24 +24,29 @@ var ErrTooLarge = errors.New("larger than a record may be")
 
 // Settings are what all records of a builder have in common.
 type Settings struct {
-	// Source is the receiver's component ID, for qualys.source.
-	Source string
+	// Receiver is the receiver's component ID, for qualys.receiver.
+	Receiver string
 	// Server is the host name of the API server, or for assets of the gateway, for qualys.server.
 	Server string
 	// JSON makes each body one compact JSON string instead of a map.
 	JSON bool
 	// Collected makes the time of collection the time stamp of every record.
 	Collected bool
-	// Resource tells which resource attributes are written.
+	// Stable has [Item.Stable] computed.
+	Stable bool
+	// EnrichFields are the fields of KnowledgeBase entries that detections carry, by their keys in the entry's record. Nil:
+	// no fields are handed out.
+	EnrichFields []string
+	// Resource says which resource attributes are written.
 	Resource Resource
 	// ScopeName and ScopeVersion name the receiver.
 	ScopeName, ScopeVersion string
-	// MaxRecords and MaxBytes limit an Output. One that has reached either is full; a record that would take it
+	// MaxRecords and MaxBytes limit an Chunk. One that has reached either is full; a record that would take it
 	// beyond MaxBytes begins the next one, so that a larger record goes alone. Zero: no limit.
 	MaxRecords, MaxBytes int
 }
 
-// Resource tells which resource attributes are written. What is unknown is left out all the same.
+// Resource says which resource attributes are written. What is unknown is left out all the same.
 type Resource struct {
-	HostID, HostName, HostIP, QualysHostID, QualysServer, QualysSource bool
+	HostID, HostName, HostIP, QualysHostID, QualysServer, QualysReceiver bool
 }

@@ -37,13 +37,15 @@ type node struct {
 
 // tape is a record, or a part of one, while it is read.
 type tape struct {
-	names *names
-	nodes []node
-	text  []byte
-	attrs []node // of the elements that are open, until those end
-	group grouper
-	limit int // of size, less what names have taken of it
-	cuts  int // values of which the end is missing
+	names  *names
+	nodes  []node
+	text   []byte
+	attrs  []node // of the elements that are open, until those end
+	merger merger
+	limit  int // of size, less what names have taken of it
+	cuts   int // values of which the end is missing
+	// depth is how many elements, objects and arrays are being read, and deepest how many that have been at most.
+	depth, deepest int
 }
 
 func newTape(n *names) tape {
@@ -59,12 +61,12 @@ func (t *tape) reset(limit int) (fresh bool) {
 	fresh = t.names.forget() || cap(t.text)+nodeSize*cap(t.nodes) > retained
 	if fresh {
 		t.nodes, t.text, t.attrs = nil, nil, nil
-		t.group = grouper{stamp: t.group.stamp} // keys have older ones
+		t.merger = merger{}
 	}
 	t.nodes = t.nodes[:0]
 	t.text = t.text[:0]
 	t.attrs = t.attrs[:0]
-	t.cuts = 0
+	t.cuts, t.depth, t.deepest = 0, 0, 0
 	t.limit = limit
 	return fresh
 }
@@ -99,16 +101,32 @@ func (t *tape) pushText(k *key, s string) {
 // pushFrom adds a string: the text from index from to the end, which is cut if it is too long.
 func (t *tape) pushFrom(k *key, from int) {
 	at := t.push(k, str)
-	if end := from + maxValue; len(t.text) > end {
-		for end > from && !utf8.RuneStart(t.text[end]) {
-			end--
-		}
+	if end := lastRune(t.text, from+maxValue); end < len(t.text) {
 		t.text = t.text[:end]
 		t.nodes[at].cut = true
 		t.cuts++
 	}
 	t.span(at, from)
 }
+
+// lastRune returns the index behind the last whole rune of text up to index end, or the end of a shorter text.
+func lastRune(text []byte, end int) int {
+	if len(text) <= end {
+		return len(text)
+	}
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return end
+}
+
+// enter counts an element, object or array that is being read; leave is called at its end.
+func (t *tape) enter() {
+	t.depth++
+	t.deepest = max(t.deepest, t.depth)
+}
+
+func (t *tape) leave() { t.depth-- }
 
 // span makes the text from index from to the end that of the node at.
 func (t *tape) span(at, from int) {
@@ -117,7 +135,7 @@ func (t *tape) span(at, from int) {
 
 // close makes the values from index at+1 on the children of the map at, which has just become complete.
 func (t *tape) close(at int) error {
-	n, err := t.unite(at + 1)
+	n, err := t.mergeDuplicateKeys(at + 1)
 	if err != nil {
 		return err
 	}
@@ -136,9 +154,9 @@ func (t *tape) closeList(at int) {
 	t.nodes[at].size = int32(len(t.nodes) - at)
 }
 
-// unite makes every key unique among the siblings from index from to the end, and returns how many they are.
-func (t *tape) unite(from int) (int, error) {
-	nodes, n, err := t.group.unite(t.nodes, from, t.names.empty)
+// mergeDuplicateKeys makes every key unique among the siblings from index from to the end, and returns how many they are.
+func (t *tape) mergeDuplicateKeys(from int) (int, error) {
+	nodes, n, err := t.merger.mergeDuplicateKeys(t.nodes, from, t.names.empty)
 	t.nodes = nodes
 	return n, err
 }

@@ -4,10 +4,13 @@
 package records
 
 import (
+	"errors"
 	"math"
 	"strconv"
 	"time"
 )
+
+var errNoTime = errors.New("no time")
 
 // parseInt reads a decimal number as XML elements hold it. It takes nothing but digits with at most a minus before
 // them.
@@ -52,7 +55,8 @@ func parseDouble(p []byte) (float64, bool) {
 	return f, err == nil
 }
 
-// parseTime reads a time as Qualys writes it, with or without a time of day, and returns the seconds since 1970.
+// parseTime reads a time as Qualys writes it, with or without a time of day, a fraction or a zone, and returns the seconds
+// since 1970.
 func parseTime(p []byte) (int64, bool) {
 	if s, ok := parseUTC(p); ok {
 		return s, true
@@ -65,12 +69,27 @@ func parseTime(p []byte) (int64, bool) {
 		return 0, false
 	}
 	var t time.Time
-	if err := t.UnmarshalText(p); err != nil {
-		return 0, false
+	if t.UnmarshalText(p) != nil {
+		var err error
+		if t, err = parseZone(p); err != nil {
+			return 0, false
+		}
 	}
 	s := t.Unix()
 	// What does not fit into a time stamp of nanoseconds is no time.
 	return s, s > 0 && s < math.MaxInt64/int64(time.Second)
+}
+
+// parseZone reads a time with a zone that RFC 3339 has no colon for, or without one, which is UTC.
+func parseZone(p []byte) (time.Time, error) {
+	if len(p) > len("2006-01-02T15:04:05.000000000-07:00") {
+		return time.Time{}, errNoTime // nothing is copied of what can be megabytes
+	}
+	t, err := time.Parse("2006-01-02T15:04:05Z0700", string(p))
+	if err != nil {
+		t, err = time.Parse("2006-01-02T15:04:05", string(p))
+	}
+	return t, err
 }
 
 // parseUTC reads a time as Qualys writes nearly all of them, 2006-01-02T15:04:05Z, in a year from 1970 to 2099. Others it

@@ -41,10 +41,15 @@ func TestParseDouble(t *testing.T) {
 
 func TestParseTime(t *testing.T) {
 	good := map[string]time.Time{
-		"2022-10-21T01:55:25Z":      time.Date(2022, 10, 21, 1, 55, 25, 0, time.UTC),
-		"2022-10-21T01:55:25.999Z":  time.Date(2022, 10, 21, 1, 55, 25, 0, time.UTC),
-		"2022-10-21T01:55:25+02:00": time.Date(2022, 10, 20, 23, 55, 25, 0, time.UTC),
-		"2022-10-21":                time.Date(2022, 10, 21, 0, 0, 0, 0, time.UTC),
+		"2022-10-21T01:55:25Z":                time.Date(2022, 10, 21, 1, 55, 25, 0, time.UTC),
+		"2022-10-21T01:55:25.999Z":            time.Date(2022, 10, 21, 1, 55, 25, 0, time.UTC),
+		"2022-10-21T01:55:25+02:00":           time.Date(2022, 10, 20, 23, 55, 25, 0, time.UTC),
+		"2022-10-21T01:55:25+0000":            time.Date(2022, 10, 21, 1, 55, 25, 0, time.UTC),
+		"2022-10-21T01:55:25-0230":            time.Date(2022, 10, 21, 4, 25, 25, 0, time.UTC),
+		"2022-10-21T01:55:25":                 time.Date(2022, 10, 21, 1, 55, 25, 0, time.UTC),
+		"2022-10-21T01:55:25.5":               time.Date(2022, 10, 21, 1, 55, 25, 0, time.UTC),
+		"2022-10-21T01:55:25.123456789+01:00": time.Date(2022, 10, 21, 0, 55, 25, 0, time.UTC),
+		"2022-10-21":                          time.Date(2022, 10, 21, 0, 0, 0, 0, time.UTC),
 	}
 	for text, want := range good {
 		got, ok := parseTime([]byte(text))

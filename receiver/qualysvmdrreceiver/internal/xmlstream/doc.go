@@ -9,7 +9,9 @@
 // subset is refused. Nothing is ever fetched because a document names it. In
 // one thing it is lenient, because scanners report what they find on hosts:
 // bytes that are not UTF-8 become U+FFFD, characters that XML forbids are kept,
-// and [Reader.Repaired] counts both.
+// and [Reader.Repaired] counts both. A document that is declared to be written in
+// ISO-8859-1, ISO-8859-15 or windows-1252 is decoded as it comes, and all else is
+// about its text in UTF-8, offsets and Raw included; no other encodings are read.
 //
 // It is not validating and knows no namespaces: a name is handed out as it is
 // written, prefix included. Attribute values keep their white space, but for
@@ -18,8 +20,9 @@
 // What is deliberately stricter than encoding/xml in its strict mode: exactly
 // one root (unless the reader is one of fragments), no text outside of it, no
 // declarations but one DOCTYPE before it, an XML declaration only where the
-// document begins (white space before it is forgiven), no attribute twice, white
-// space between attributes, no encoding but UTF-8. What is more lenient: the
+// document begins (white space and comments before it are forgiven: Qualys has
+// sent both), no attribute twice, white space between attributes. What is more
+// lenient: the
 // characters above, "--" in comments, any version, names by the fifth edition of
 // XML 1.0.
 //

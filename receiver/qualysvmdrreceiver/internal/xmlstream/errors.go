@@ -13,7 +13,7 @@ import (
 // this package. An input that is merely cut off is none; it gives an error that
 // wraps io.ErrUnexpectedEOF.
 type SyntaxError struct {
-	// Offset is the place in the input, in bytes from its beginning.
+	// Offset is the place in the input, in bytes from its beginning. What is not written in UTF-8 counts as it would be there.
 	Offset int64
 	// Msg says what is wrong there.
 	Msg string

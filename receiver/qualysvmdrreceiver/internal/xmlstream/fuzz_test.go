@@ -62,6 +62,7 @@ var seeds = []string{
 	"<A b='&lt;' c=\"d\">e<![CDATA[f]]>g</A>",
 	"<?xml version='1.0' encoding='UTF-8'?><!DOCTYPE A SYSTEM 'b'><!-- c --><A><B\n>\r\n&#x41;&#0;\x01\xff</B ><?d e?></A>\n",
 	"\uFEFF<größe:x>日本</größe:x><!-- -- -->",
+	"<!-- a --> <?xml version='1.0' encoding='ISO-8859-15'?><A b='\xe4'>\xa4</A>",
 	"<A><B>1</B><C/><B>2</B><C>3</C> <B><B></B></B></A>",
 	"<A><B></A></B>", "<A>]]></A>", "<A>&foo;</A>", "<A b='1'c='2'/>", "<A/><B/>", "<A", "<![CDATA[]]>", "<!DOCTYPE A [<!ENTITY b 'c'>]><A/>",
 }
@@ -104,6 +105,9 @@ func FuzzReader(f *testing.F) {
 			}
 		}
 
+		if mayBeDecoded(doc) {
+			return // encoding/xml takes other instructions for declarations, too
+		}
 		want, wantErr := standardTokens(doc)
 		switch {
 		case gotErr != nil && wantErr == nil && !oneOf(gotErr, stricter):
@@ -129,6 +133,12 @@ func requireSameBeginning(t *testing.T, a, b []token) {
 	requirePrefix(t, a, b)
 }
 
+// mayBeDecoded reports whether a document can be written in another encoding than UTF-8.
+func mayBeDecoded(doc []byte) bool {
+	lower := bytes.ToLower(doc)
+	return bytes.Contains(lower, []byte("8859")) || bytes.Contains(lower, []byte("1252"))
+}
+
 func reset(r *Reader, src io.Reader) *Reader {
 	r.Reset(src)
 	return r
@@ -149,6 +159,9 @@ func FuzzRaw(f *testing.F) {
 	r, fragments := NewReader(nil), NewFragmentReader(nil)
 	f.Fuzz(func(t *testing.T, doc []byte, limit byte) {
 		want, err := readAll(reset(r, bytes.NewReader(doc)))
+		if mayBeDecoded(doc) {
+			return // what Raw gives is in UTF-8 then, not as it is written
+		}
 		valid := err == nil
 		for _, src := range []io.Reader{bytes.NewReader(doc), iotest.OneByteReader(bytes.NewReader(doc))} {
 			r.Reset(src)

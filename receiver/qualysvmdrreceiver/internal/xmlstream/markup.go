@@ -39,7 +39,6 @@ func (r *Reader) comment() error {
 	if err := r.expect(openComment); err != nil {
 		return err
 	}
-	r.begun = true
 	r.pos += len(openComment)
 	return r.readPast(commentEnd)
 }

@@ -3,13 +3,13 @@
 
 package xmlstream
 
-import "bytes"
+import (
+	"bytes"
 
-var (
-	byteOrderMark = []byte("\uFEFF")
-	utf8Encoding  = []byte("UTF-8")
-	asciiEncoding = []byte("US-ASCII")
+	"golang.org/x/text/transform"
 )
+
+var byteOrderMark = []byte("\uFEFF")
 
 // outside reads over what stands outside of the root and is no markup: white
 // space, and the byte order mark at the very beginning.
@@ -21,6 +21,7 @@ func (r *Reader) outside() error {
 		}
 		if mark {
 			r.pos += len(byteOrderMark)
+			r.marked = true
 			return nil
 		}
 	}
@@ -48,12 +49,14 @@ func (r *Reader) xmlDeclaration() error {
 	if err != nil || i != end {
 		return r.syntax(0, "malformed XML declaration")
 	}
+	var decoder transform.Transformer
 	for _, a := range r.attrs {
 		switch string(a.name) {
 		case "version", "standalone":
 		case "encoding":
-			if !bytes.EqualFold(a.value, utf8Encoding) && !bytes.EqualFold(a.value, asciiEncoding) {
-				return r.syntax(0, "encoding %.64q is not supported, only UTF-8 is", a.value)
+			var known bool
+			if decoder, known = decoderOf(string(a.value)); !known {
+				return r.syntax(0, "encoding %.64q is not supported", a.value)
 			}
 		default:
 			return r.syntax(0, "malformed XML declaration")
@@ -61,6 +64,9 @@ func (r *Reader) xmlDeclaration() error {
 	}
 	r.begun = true
 	r.pos += len(p)
+	if decoder != nil && !r.marked {
+		r.decodeRest(decoder)
+	}
 	return nil
 }
 

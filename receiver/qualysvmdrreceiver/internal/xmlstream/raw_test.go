@@ -205,3 +205,32 @@ func TestRawOfEveryElementReadsAsTheElementItself(t *testing.T) {
 		require.Equal(t, whole, append(append(got, inner...), after...))
 	}
 }
+
+// A host of a page in another encoding is handed to another reader, which knows nothing of that encoding.
+func TestRawIsUTF8WhateverThePageIsWrittenIn(t *testing.T) {
+	const page = "<?xml version='1.0' encoding='windows-1252'?><A><B c='\xe4'>\x80</B><B/></A>"
+	forEachFeed(t, page, func(t *testing.T, src io.Reader) {
+		r := NewReader(src)
+		for range 2 {
+			_, err := r.Next()
+			require.NoError(t, err)
+		}
+		raw, err := readRaw(r, 10)
+		require.NoError(t, err)
+		require.Equal(t, "<B c='ä'>€</B>", string(raw))
+	})
+}
+
+// What breaks a page off is reported as it is, behind all that came before.
+func TestADecodedPageThatIsCutIsNotTakenForAWholeOne(t *testing.T) {
+	const page = "<?xml version='1.0' encoding='ISO-8859-1'?><A>\xe4"
+	forEachFeed(t, page, func(t *testing.T, src io.Reader) {
+		got, err := readAll(NewReader(src))
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		require.Equal(t, []token{start("A"), chars("ä")}, got)
+	})
+	lost := errors.New("connection lost")
+	got, err := readAll(NewReader(io.MultiReader(strings.NewReader(page), iotest.ErrReader(lost))))
+	require.ErrorIs(t, err, lost)
+	require.Equal(t, []token{start("A"), chars("ä")}, got)
+}

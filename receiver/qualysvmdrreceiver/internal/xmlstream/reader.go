@@ -52,7 +52,8 @@ type Reader struct {
 	window
 
 	fragment bool
-	begun    bool // something but white space has been met
+	begun    bool // something but white space and comments has been met
+	marked   bool // the document began with a byte order mark, which says that it is UTF-8
 	doctype  bool // a document type has been met
 	root     bool // a root element has been met
 	mode     mode
@@ -238,7 +239,7 @@ func (r *Reader) CDATA() bool { return r.cdata }
 // an EndElement closes it.
 func (r *Reader) Depth() int { return r.depth }
 
-// Offset returns how many bytes of the input have been consumed.
+// Offset returns how many bytes of the input, as UTF-8, have been consumed.
 func (r *Reader) Offset() int64 { return r.base + int64(r.pos) }
 
 // Repaired returns in how many pieces of text and attribute values there were

@@ -99,6 +99,11 @@ func TestDocumentsAreReadAsTheyAreMeant(t *testing.T) {
 			[]token{start("A"), end("A")},
 		},
 		{
+			"comments and white space can stand before the XML declaration",
+			"\n<!-- keep-alive -->\n\t<!----><?xml version='1.0' encoding='UTF-8'?><!DOCTYPE A><A/>",
+			[]token{start("A"), end("A")},
+		},
+		{
 			"an XML declaration can say US-ASCII",
 			"<?xml version='1.0' encoding='us-ascii'?><A/>",
 			[]token{start("A"), end("A")},
@@ -247,9 +252,11 @@ func TestWhatIsNotXMLIsRefused(t *testing.T) {
 		{"another declaration", "<A><!ELEMENT B></A>", "unknown markup declaration", 3},
 		{"a comment that is none", "<A><!-></A>", "unknown markup declaration", 3},
 		{"a section that is not CDATA", "<A><![INCLUDE[]]></A>", "unknown markup declaration", 3},
-		{"an encoding that is not read", "<?xml version='1.0' encoding='ISO-8859-1'?><A/>", `encoding "ISO-8859-1" is not supported`, 0},
+		{"an encoding that is not read", "<?xml version='1.0' encoding='UTF-16'?><A/>", `encoding "UTF-16" is not supported`, 0},
+		{"a fault behind text in another encoding", "<?xml version='1.0' encoding='ISO-8859-1'?><A>\xe4</B>", `end tag "B" inside element "A"`, 48},
 		{"an XML declaration inside of the document", "<A><?xml version='1.0'?></A>", "XML declaration elsewhere", 3},
-		{"an XML declaration after a comment", "<!----><?xml version='1.0'?><A/>", "XML declaration elsewhere", 7},
+		{"an XML declaration after an instruction", "<?a?><?xml version='1.0'?><A/>", "XML declaration elsewhere", 5},
+		{"two XML declarations", "<?xml version='1.0'?><!----><?xml version='1.0'?><A/>", "XML declaration elsewhere", 28},
 		{"an XML declaration that is not one", "<?xml version?><A/>", "malformed XML declaration", 0},
 		{"an XML declaration with an open quote", "<?xml version='1?><A/>", "malformed XML declaration", 0},
 		{"an XML declaration with more at its end", "<?xml version='1.0'>?><A/>", "malformed XML declaration", 0},
@@ -285,6 +292,45 @@ func TestWhatIsNotXMLIsRefused(t *testing.T) {
 				requireSyntaxError(t, err, test.msg, test.offset)
 				_, again := r.Next()
 				assert.Equal(t, err, again, "the error stays")
+			})
+		})
+	}
+}
+
+func TestPagesInOtherEncodingsAreDecoded(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		doc  string
+		want []token
+	}{
+		{
+			"a page can be written in ISO-8859-1",
+			"<!-- a --><?xml version='1.0' encoding='ISO-8859-1'?><A b='\xfc'><![CDATA[Stra\xdfe \xa4]]>\xa4 \xe4&#228;<\xc4/></A>",
+			[]token{start("A", "b", "ü"), chars("Straße ¤¤ ää"), start("Ä"), end("Ä"), end("A")},
+		},
+		{
+			"a page can be written in ISO-8859-15",
+			"<?xml version='1.0' encoding='iso-8859-15'?><A>\xa4 \xe9</A>",
+			[]token{start("A"), chars("€ é"), end("A")},
+		},
+		{
+			"a page can be written in windows-1252",
+			"<?xml version='1.0' encoding='Windows-1252'?><A>\x80 \x93a\x94</A>",
+			[]token{start("A"), chars("€ “a”"), end("A")},
+		},
+		{
+			"a byte order mark is right about the encoding, whatever the XML declaration says",
+			"\uFEFF<?xml version='1.0' encoding='ISO-8859-1'?><A>é</A>",
+			[]token{start("A"), chars("é"), end("A")},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			forEachFeed(t, test.doc, func(t *testing.T, src io.Reader) {
+				r := NewReader(src)
+				got, err := readAll(r)
+				require.NoError(t, err)
+				assert.Equal(t, test.want, got)
+				assert.Zero(t, r.Repaired())
 			})
 		})
 	}

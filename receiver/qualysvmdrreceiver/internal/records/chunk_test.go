@@ -12,11 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// takeAll reads an answer and takes every Output as soon as it is full.
-func takeAll(t *testing.T, d *Detections, answer string) []Output {
+// takeAll reads an answer and takes every Chunk as soon as it is full.
+func takeAll(t *testing.T, d *Detections, answer string) []Chunk {
 	t.Helper()
-	d.Begin(collected, nil)
-	var outs []Output
+	d.Begin(collected, "", nil)
+	var outs []Chunk
 	require.NoError(t, readHosts(d, strings.NewReader(answer), func() {
 		if d.Full() {
 			outs = append(outs, d.Take())
@@ -36,19 +36,19 @@ func TestOutputsHaveAtMostSoManyRecords(t *testing.T) {
 	var got []string
 	for _, out := range outs {
 		for i, item := range out.Items {
-			got = append(got, fmt.Sprintf("%d/%d", item.Host, item.QID))
+			got = append(got, fmt.Sprintf("%d/%d", item.Unit, item.QID))
 			v, _ := recordsOf(out)[i].Body().Map().Get("Hostname")
-			assert.Equal(t, fmt.Sprintf("h%d", item.Host), v.Str(), "records after Take still have the host's values")
+			assert.Equal(t, fmt.Sprintf("h%d", item.Unit), v.Str(), "records after Take still have the host's values")
 		}
 	}
 	assert.Equal(t, []string{"1/1", "1/2", "1/3", "2/1", "2/2", "2/3"}, got)
 	assert.Equal(t, 1, outs[0].Logs.ResourceLogs().Len())
 	assert.Equal(t, 2, outs[1].Logs.ResourceLogs().Len(), "one resource a host")
-	assert.Zero(t, outs[0].HostDone)
-	assert.Equal(t, uint64(1), outs[1].HostDone)
-	assert.Equal(t, 1, outs[1].Hosts)
-	assert.Zero(t, outs[2].HostDone)
-	assert.Equal(t, uint64(2), outs[3].HostDone)
+	assert.Zero(t, outs[0].UnitDone)
+	assert.Equal(t, uint64(1), outs[1].UnitDone)
+	assert.Equal(t, 1, outs[1].UnitsDone)
+	assert.Zero(t, outs[2].UnitDone)
+	assert.Equal(t, uint64(2), outs[3].UnitDone)
 	assert.Empty(t, outs[3].Items)
 	assert.Zero(t, outs[3].Logs.LogRecordCount())
 }
@@ -78,21 +78,21 @@ func TestOutputsOfEntriesAndAssetsAreLimited(t *testing.T) {
 	settings := testSettings()
 	settings.MaxBytes = 500
 	k := NewKnowledgeBase(settings)
-	k.Begin(collected, nil)
+	k.Begin(collected, "", nil, nil)
 	require.NoError(t, readEntries(k, strings.NewReader("<L><VULN><QID>1</QID></VULN><VULN><QID>2</QID><SOLUTION>"+strings.Repeat("x", 900)+"</SOLUTION></VULN><VULN><QID>3</QID></VULN></L>")))
 	a := NewAssets(settings)
-	a.Begin(collected, nil)
+	a.Begin(collected, "", nil)
 	require.NoError(t, readAssets(a, strings.NewReader(`[{"assetId":1},{"assetId":2,"x":"`+strings.Repeat("x", 900)+`"},{"assetId":3}]`)))
 	for _, b := range []interface {
 		Full() bool
-		Take() Output
+		Take() Chunk
 	}{k, a} {
 		for want := uint64(1); want <= 3; want++ {
 			assert.Equal(t, want < 3, b.Full())
 			out := b.Take()
 			require.Len(t, out.Items, 1)
-			assert.Equal(t, want, out.Items[0].Identity)
-			assert.Equal(t, 1, out.Hosts)
+			assert.Equal(t, want, out.Items[0].Key)
+			assert.Equal(t, 1, out.UnitsDone)
 		}
 		assert.False(t, b.Full())
 	}
@@ -101,7 +101,7 @@ func TestOutputsOfEntriesAndAssetsAreLimited(t *testing.T) {
 func TestKeepDecidesWhichRecordsAreMade(t *testing.T) {
 	d := NewDetections(testSettings())
 	var seen []Item
-	d.Begin(collected, func(item *Item) bool {
+	d.Begin(collected, "", func(item *Item) bool {
 		seen = append(seen, *item)
 		return item.QID == 2
 	})
@@ -112,31 +112,31 @@ func TestKeepDecidesWhichRecordsAreMade(t *testing.T) {
 	assert.Equal(t, uint32(2), out.Items[0].QID)
 	assert.Equal(t, 1, out.Logs.LogRecordCount())
 	assert.Len(t, seen, 3)
-	assert.Equal(t, uint64(7), out.HostDone)
+	assert.Equal(t, uint64(7), out.UnitDone)
 
-	d.Begin(collected, func(*Item) bool { return false })
+	d.Begin(collected, "", func(*Item) bool { return false })
 	require.NoError(t, readHosts(d, strings.NewReader(answer), nil))
 	out = d.Take()
 	assert.Zero(t, out.Logs.ResourceLogs().Len(), "no resource without records")
-	assert.Equal(t, 1, out.Hosts)
-	assert.Equal(t, uint64(7), out.HostDone)
+	assert.Equal(t, 1, out.UnitsDone)
+	assert.Equal(t, uint64(7), out.UnitDone)
 
 	k := NewKnowledgeBase(testSettings())
-	k.Begin(collected, func(item *Item) bool { return item.QID != 1 })
+	k.Begin(collected, "", func(item *Item) bool { return item.QID != 1 }, nil)
 	require.NoError(t, readEntries(k, strings.NewReader("<L><VULN><QID>1</QID></VULN><VULN><QID>2</QID></VULN></L>")))
 	out = k.Take()
 	require.Len(t, out.Items, 1)
 	assert.Equal(t, uint32(2), out.Items[0].QID)
-	assert.Equal(t, 2, out.Hosts)
+	assert.Equal(t, 2, out.UnitsDone)
 
 	a := NewAssets(testSettings())
-	a.Begin(collected, func(item *Item) bool { return item.Identity != 2 })
+	a.Begin(collected, "", func(item *Item) bool { return item.Key != 2 })
 	require.NoError(t, readAssets(a, strings.NewReader(`[{"assetId":1},{"assetId":2}]`)))
 	out = a.Take()
 	require.Len(t, out.Items, 1)
-	assert.Equal(t, uint64(1), out.Items[0].Identity)
-	assert.Equal(t, uint64(2), out.HostDone)
-	assert.Equal(t, 2, out.Hosts)
+	assert.Equal(t, uint64(1), out.Items[0].Key)
+	assert.Equal(t, uint64(2), out.UnitDone)
+	assert.Equal(t, 2, out.UnitsDone)
 }
 
 func TestRecordsDoNotChangeAfterTake(t *testing.T) {
