@@ -94,12 +94,16 @@ generated: ## that `make generate` changes nothing
 rules: ## the alert rules: checked, and tested that each alert fires when it should (promtool)
 	.ci/rules
 
+.PHONY: monitoring
+monitoring: build ## the alert rules and the dashboard in a real Prometheus that scrapes the built collector
+	PROMETHEUS=$$(.ci/prometheus) go test -tags 'e2e prometheus' -count=1 -timeout 10m -run 'Alert|Dashboard' ./receiver/qualysvmdrreceiver/internal/e2e/...
+
 .PHONY: newcomer
 newcomer: ## a collector of one's own, by the steps of the README, in an empty folder
 	.ci/newcomer
 
 .PHONY: ci
-ci: generated lint rules cover fuzz build e2e newcomer ## everything that must hold before a change lands
+ci: generated lint rules cover fuzz build e2e monitoring newcomer ## everything that must hold before a change lands
 
 .PHONY: clean
 clean: ## removes what was built
