@@ -6,6 +6,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
 TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
+PACKAGE_TOOL := go tool -modfile=$(CURDIR)/tools/package/go.mod
 COLLECTOR := bin/otelcol-qualysvmdr
 CHECK := bin/qualysvmdrcheck
 SOURCES := $(shell find receiver -name '*.go' -not -name '*_test.go') go.mod go.sum builder-config.yaml tools/go.mod
@@ -98,8 +99,9 @@ profile: ## where one package's benchmarks spend their time (BENCH=regexp PKG=./
 	go tool pprof -top -nodecount=40 build/profile.test build/cpu.out
 
 .PHONY: lint
-lint: ## golangci-lint, with gofumpt and the arrows between the packages
+lint: ## golangci-lint, with gofumpt and the arrows between the packages; actionlint
 	$(TOOL) golangci-lint run
+	$(PACKAGE_TOOL) actionlint -shellcheck= .github/workflows/*.yaml
 	go mod tidy -diff
 	@# Tests sleep in a bubble with its own clock only.
 	! git grep --untracked -l 'time\.Sleep(' -- '*_test.go' | xargs -r grep -L '"testing/synctest"' | grep .
