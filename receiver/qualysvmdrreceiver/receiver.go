@@ -69,6 +69,7 @@ func newReceiver(settings receiver.Settings, config *Config, next consumer.Logs)
 
 // Start starts the datasets. It sends nothing: what is wrong with the account or the network shows in the health.
 func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
+	logStarting(r.settings.Logger)
 	store, err := checkpoint.Open(ctx, host, r.config.Storage, r.settings.ID)
 	if err != nil {
 		return err
