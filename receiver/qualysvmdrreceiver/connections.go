@@ -26,10 +26,10 @@ type connections struct {
 
 var _ component.Component = (*connections)(nil)
 
-// newClient makes the HTTP client of a configuration, with the connections that it keeps.
-func newClient(ctx context.Context, cfg *confighttp.ClientConfig, extensions map[component.ID]component.Component, telemetry component.TelemetrySettings) (*http.Client, *connections, error) {
+// newClient makes the HTTP client of a configuration, with the connections that it keeps: idle ones at least.
+func newClient(ctx context.Context, idle int, cfg *confighttp.ClientConfig, extensions map[component.ID]component.Component, telemetry component.TelemetrySettings) (*http.Client, *connections, error) {
 	id := component.MustNewIDWithName(metadata.Type.String(), "connections")
-	c := &connections{idle: r.config.MaxConcurrentRequests}
+	c := &connections{idle: idle}
 	with := maps.Clone(extensions)
 	if with == nil {
 		with = map[component.ID]component.Component{}

@@ -44,7 +44,7 @@ func advise(dataset string, err error) (missing, advice string) {
 		if advice, known := accounts[answer.Code]; known {
 			return "account", advice
 		}
-		return "login", "Check user name and password, or client_id, client_secret and client_type, and platform. It was sent once; repeated bad logins lock the account."
+		return "login", "Check user name and password, or client_id, client_secret and client_type, and platform. The collector reads $$ in them as $, and ${…} as another variable: write each $ as $$. It was sent once; repeated bad logins lock the account."
 	case answer.Class == qualys.Config && answer.Code >= 1901 && answer.Code <= 1922:
 		return "version", "The platform does not know a parameter: check api_version."
 	case answer.Class == qualys.Config:
