@@ -4,6 +4,9 @@
 package examples_test
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -67,5 +70,28 @@ func TestNobodyIsPagedForAnOldDetection(t *testing.T) {
 		out := outOf(t, "one-severity.yaml", read(t, name))
 		require.Len(t, out, 1)
 		assert.Equal(t, want, out[0].SeverityNumber(), name)
+	}
+}
+
+// A builder refuses modules of different releases, and a reader cannot see which versions go together.
+func TestBuilderFilesTakeTheVersionsOfTheDistribution(t *testing.T) {
+	module := regexp.MustCompile(`(?m)gomod: (go\.opentelemetry\.io\S+|github\.com/open-telemetry\S+?)/([a-z]+) (v\S+)$`)
+	text, err := os.ReadFile("../builder-config.yaml")
+	require.NoError(t, err)
+	versions := map[string]string{}
+	for _, found := range module.FindAllStringSubmatch(string(text), -1) {
+		versions[found[1]] = found[3]
+	}
+	files, err := filepath.Glob("recipes/builder-*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		modules := module.FindAllStringSubmatch(string(text), -1)
+		require.NotEmpty(t, modules, file)
+		for _, found := range modules {
+			assert.Equal(t, versions[found[1]], found[3], "%s: %s", file, found[2])
+		}
 	}
 }
