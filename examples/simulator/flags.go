@@ -36,6 +36,8 @@ func parseFlags(args []string, out io.Writer) (*flags, error) {
 	set.StringVar(&f.listen, "listen", "127.0.0.1:8081", "`address` to listen on; port 0 takes a free one")
 	set.StringVar(&o.Username, "username", qualyssim.DefaultUsername, "the account's login")
 	set.StringVar(&o.Password, "password", qualyssim.DefaultPassword, "the account's password")
+	set.StringVar(&o.ClientID, "client-id", qualyssim.DefaultClientID, "ID of a Qualys API client")
+	set.StringVar(&o.ClientSecret, "client-secret", qualyssim.DefaultClientSecret, "its secret")
 	set.StringVar(&o.PublicURL, "public-url", "", "base `URL` in answers, instead of the one that was called")
 
 	set.Uint64Var(&o.Seed, "seed", 1, "selects the content")
@@ -49,9 +51,11 @@ func parseFlags(args []string, out io.Writer) (*flags, error) {
 	set.BoolVar(&o.Pretty, "pretty", false, "indent XML and JSON as Qualys does")
 	set.BoolVar(&o.OmitUniqueVulnIDs, "omit-unique-vuln-ids", false, "leave UNIQUE_VULN_ID out")
 	set.IntVar(&o.PageCap, "page-cap", 0, "largest number of hosts on a page, whatever truncation_limit says")
+	set.IntVar(&o.KnowledgeBasePageCap, "kb-page-cap", 0, "largest number of entries in an answer of the KnowledgeBase")
 	size(set, &o.PageBytes, "page-bytes", "a page ends after the host that takes it past so many bytes, `size` as 20MB")
 	count(set, &o.Assets, "assets", 100, "number of assets")
 	size(set, &o.AssetSize, "asset-size", "mean `size` of an asset, as 100kB (default 10kB)")
+	set.IntVar(&o.AssetCap, "asset-cap", 0, "a search of assets ends after so many, saying that there are no more")
 	set.BoolVar(&o.EmptyLastAssetPage, "empty-last-asset-page", false, "a last page whose asset is null follows the assets")
 	count(set, &o.Activities, "activities", 50, "number of rows of the activity log at the start")
 	set.BoolVar(&o.NoGzip, "no-gzip", false, "never compress")
@@ -62,8 +66,15 @@ func parseFlags(args []string, out io.Writer) (*flags, error) {
 	})
 	set.DurationVar(&o.ChangeEvery, "change-every", 0, "interval at which content changes")
 	set.Float64Var(&o.ChangeShare, "change-share", 0.01, "share of the content that changes in each interval")
+	set.Float64Var(&o.HostTurnover, "host-turnover", 0, "share of hosts that vanish, and of new ones, in each interval")
 	set.DurationVar(&o.ProcessingDelay, "processing-delay", 0, "time after which a change becomes visible")
 
+	set.Func("service-level", "limits of a `level`: express, standard, enterprise or premium; flags of limits that follow change it", func(s string) error {
+		if !qualyssim.ServiceLevel(s).Apply(o) {
+			return errors.New("not express, standard, enterprise or premium")
+		}
+		return nil
+	})
 	set.IntVar(&o.RateLimit, "rate-limit", 0, "calls of each API of /api/ in a window")
 	set.DurationVar(&o.RateWindow, "rate-window", time.Hour, "the window of --rate-limit")
 	set.IntVar(&o.Concurrency, "concurrency", 0, "calls of each API of /api/ at once")
@@ -78,6 +89,7 @@ func parseFlags(args []string, out io.Writer) (*flags, error) {
 	})
 	set.IntVar(&o.TokenUses, "token-uses", 0, "calls that a bearer token is good for")
 	set.DurationVar(&o.TokenLifetime, "token-lifetime", 4*time.Hour, "how long a bearer token is valid")
+	set.BoolVar(&o.NoHostListPermission, "no-host-list-permission", false, "refuse the host list")
 	set.BoolVar(&o.NoKnowledgeBasePermission, "no-kb-permission", false, "refuse the KnowledgeBase")
 	set.DurationVar(&o.KnowledgeBaseDelay, "kb-delay", 0, "time that the KnowledgeBase takes for each QID")
 
@@ -111,7 +123,7 @@ func faultFlags(set *flag.FlagSet, f *qualyssim.Faults) {
 	rate("busy-rate", qualyssim.Busy, "an answer 409 with code 1960")
 	rate("rate-limited-rate", qualyssim.RateLimited, "an answer 409 with code 1965")
 	size(set, &f.CutAfter, "cut-after", "`size` of what comes before a cut, as 100kB; a random share of the answer by default")
-	set.DurationVar((*time.Duration)(&f.Delay), "slow", 0, "time before the first byte")
+	set.DurationVar((*time.Duration)(&f.Delay), "call-delay", 0, "time before the first byte of each answer")
 	size(set, &f.BytesPerSecond, "bytes-per-second", "speed of each answer, `size` as 2MB (default full speed)")
 	set.Func("faults", "faults as the `JSON` of POST /simulator/faults; the flags of faults that follow change it", func(s string) error {
 		decoder := json.NewDecoder(strings.NewReader(s))
@@ -168,9 +180,11 @@ func parseRange(s string, low, high *int) error {
 	}
 	a, errA := strconv.Atoi(from)
 	b, errB := strconv.Atoi(to)
-	if errA != nil || errB != nil || a < 1 || b < a {
+	if errA != nil || errB != nil || a < 0 || b < a || b < 1 {
 		return errors.New("not a range such as 50-300")
 	}
-	*low, *high = a, b
+	if *low, *high = a, b; a == 0 {
+		*low = -1 // none
+	}
 	return nil
 }

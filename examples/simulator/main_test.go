@@ -21,7 +21,7 @@ import (
 func TestFlags(t *testing.T) {
 	f, err := parseFlags([]string{
 		"--detections", "5-9", "--asset-size", "1.5MB", "--page-bytes", "20MB", "--hosts", "0", "--start", "2026-01-02T03:04:05Z",
-		"--faults", `{"delay":"2s","next":[{"fault":"busy","count":3}]}`, "--cut-rate", "0.25", "--slow", "5s",
+		"--faults", `{"delay":"2s","next":[{"fault":"busy","count":3}]}`, "--cut-rate", "0.25", "--call-delay", "5s",
 		"--total-bytes", "1GB", "--results-size", "900", "--cut-after", "100kB", "--bytes-per-second", "2MB",
 	}, io.Discard)
 	require.NoError(t, err)
@@ -43,6 +43,14 @@ func TestFlags(t *testing.T) {
 	}, o.Faults)
 }
 
+func TestServiceLevelAndWhatFollowsIt(t *testing.T) {
+	f, err := parseFlags([]string{"--service-level", "premium", "--rate-limit", "100", "--detections", "0-5", "--host-turnover", "0.1"}, io.Discard)
+	require.NoError(t, err)
+	o := f.options
+	assert.Equal(t, []int{10, 100, -1, 5}, []int{o.Concurrency, o.RateLimit, o.MinDetections, o.MaxDetections})
+	assert.InDelta(t, 0.1, o.HostTurnover, 0)
+}
+
 func TestWrongFlags(t *testing.T) {
 	for _, args := range [][]string{
 		{"--detections", "9-5"},
@@ -55,6 +63,7 @@ func TestWrongFlags(t *testing.T) {
 		{"--start", "today"},
 		{"serve"},
 		{"--colour"},
+		{"--service-level", "gold"},
 	} {
 		_, err := parseFlags(args, io.Discard)
 		assert.Error(t, err, args)

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/confighttp"
@@ -23,6 +24,7 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/metadata"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
 )
 
 // Config is the configuration of the receiver.
@@ -36,6 +38,10 @@ type Config struct {
 	// Username and Password are the Qualys account. An authenticator under server or gateway replaces them there.
 	Username string              `mapstructure:"username"`
 	Password configopaque.String `mapstructure:"password"`
+	// ClientID and ClientSecret are a Qualys API client, which logs in to both in place of the account; ClientType says whose it is.
+	ClientID     string              `mapstructure:"client_id"`
+	ClientSecret configopaque.String `mapstructure:"client_secret"`
+	ClientType   string              `mapstructure:"client_type"`
 
 	// Vulnerabilities, KnowledgeBase, AssetInventory and ActivityLog are the datasets. A dataset is collected when its
 	// section is present.
@@ -262,7 +268,8 @@ func (c *Config) Validate() error {
 	usesServer := c.Vulnerabilities.HasValue() || c.KnowledgeBase.HasValue() || c.ActivityLog.HasValue()
 	usesGateway := c.AssetInventory.HasValue()
 	c.validateEndpoint(v, "server", &c.Server, usesServer)
-	c.validateEndpoint(v, "gateway", &c.Gateway, usesGateway)
+	// The gateway issues the tokens of an API client.
+	c.validateEndpoint(v, "gateway", &c.Gateway, usesGateway || c.ClientID != "")
 	c.validateCredentials(v, usesServer, usesGateway)
 
 	v.check(c.BatchSize >= 1, "batch_size", "must be at least 1, is %d", c.BatchSize)
@@ -297,7 +304,7 @@ func (c *Config) validateEndpoint(v *violations, key string, client *confighttp.
 	v.check(client.Timeout >= 0, key+"::timeout", "must not be negative")
 	v.check(!client.Compression.IsCompressed(), key+"::compression", "must not be set: Qualys does not read compressed requests")
 	for name := range client.Headers.Iter {
-		v.check(!strings.EqualFold(name, "Authorization"), key+"::headers", "must not hold Authorization: use username and password, or %s::auth", key)
+		v.check(!strings.EqualFold(name, "Authorization"), key+"::headers", "must not hold Authorization: use username and password, client_id and client_secret, or %s::auth", key)
 	}
 	if !used && client.Endpoint == "" {
 		return
@@ -342,18 +349,32 @@ func (c *Config) validateEndpoint(v *violations, key string, client *confighttp.
 }
 
 func (c *Config) validateCredentials(v *violations, usesServer, usesGateway bool) {
+	v.check(c.ClientType == string(qualys.UserClient) || c.ClientType == string(qualys.SubscriptionClient), "client_type", "must be user or subscription, is %q", c.ClientType)
+	if c.ClientID != "" || c.ClientSecret != "" {
+		v.check(c.ClientID != "", "client_id", "must be given with client_secret")
+		v.check(c.ClientSecret != "", "client_secret", "must be given with client_id")
+		v.check(headerValue(c.ClientID) && headerValue(string(c.ClientSecret)), "client_id, client_secret", "must not hold control characters: they are sent in headers")
+		v.check(c.Username == "" && c.Password == "", "client_id", "must not be given with username and password: one of both")
+		v.check(!c.Gateway.Auth.HasValue(), "client_id", "must not be given with gateway::auth: one of both")
+		return
+	}
 	if c.Username == "" && c.Password == "" {
 		if usesServer && !c.Server.Auth.HasValue() {
-			v.add("username", "username and password, or server::auth, must be given")
+			v.add("username", "username and password, client_id and client_secret, or server::auth, must be given")
 		}
 		if usesGateway && !c.Gateway.Auth.HasValue() {
-			v.add("username", "username and password, or gateway::auth, must be given")
+			v.add("username", "username and password, client_id and client_secret, or gateway::auth, must be given")
 		}
 		return
 	}
 	v.check(c.Username != "", "username", "must be given with password")
 	v.check(c.Password != "", "password", "must be given with username")
 	v.check(!strings.Contains(c.Username, ":"), "username", "must not hold a colon: Basic authentication cannot carry it")
+}
+
+// headerValue reports whether a text can be sent as the value of a header.
+func headerValue(text string) bool {
+	return !strings.ContainsFunc(text, unicode.IsControl) && strings.TrimSpace(text) == text
 }
 
 // Validate reports every breach of the contract of this dataset.

@@ -5,6 +5,7 @@ package qualysvmdrreceiver
 
 import (
 	"fmt"
+	"net/url"
 	"testing"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 
-	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/collect"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
 )
 
 // load reads a configuration as the collector does.
@@ -102,9 +103,9 @@ resource_attributes: {host.ip: {enabled: false}}
 	}, v.Parameters, "parameters are merged over the defaults")
 	assert.NotContains(t, v.Defaults, "show_tags", "what the user chose is not left out when Qualys refuses it")
 	assert.Contains(t, v.Defaults, "host_metadata")
-	assert.Equal(t, map[string]string{"show_pci_reasons": "1"}, cfg.KnowledgeBase.Get().settings().Parameters)
+	assert.Equal(t, map[string]string{"show_pci_reasons": "1"}, cfg.KnowledgeBase.Get().settings(dataset.Settings{Server: &url.URL{}}).Parameters)
 	assert.Equal(t, "500", cfg.AssetInventory.Get().settings().Filter[1].Value)
-	assert.Equal(t, collect.ActivitySettings{
+	assert.Equal(t, dataset.ActivitySettings{
 		Interval: time.Hour, Overlap: 30 * time.Minute, Version: "2.0", PageSize: 10000, Parameters: map[string]string{"user_role": "Manager"},
 	}, cfg.ActivityLog.Get().settings())
 	assert.Equal(t, component.MustNewIDWithName("file_storage", "positions"), *cfg.Storage)
@@ -147,7 +148,7 @@ func TestParametersInAnySpelling(t *testing.T) {
 		"show_asset_id": "1", "show_qds_factors": "1", "show_cloud_tags": "1", "show_reopened_info": "1", "host_metadata": "all", "vuln_detection_source": "1",
 	}, settings.Parameters)
 	assert.NotContains(t, settings.Defaults, "show_tags")
-	assert.Equal(t, map[string]string{"show_pci_reasons": "1"}, cfg.KnowledgeBase.Get().settings().Parameters)
+	assert.Equal(t, map[string]string{"show_pci_reasons": "1"}, cfg.KnowledgeBase.Get().settings(dataset.Settings{Server: &url.URL{}}).Parameters)
 }
 
 func TestBrokenConfigurations(t *testing.T) {
@@ -180,6 +181,13 @@ func TestBrokenConfigurations(t *testing.T) {
 		{"no password", "platform: US1\nusername: u\n" + datasets, "password: ", "must be given"},
 		{"no user name", "platform: US1\npassword: p\n" + datasets, "username: ", "must be given"},
 		{"user name with a colon", "platform: US1\nusername: \"a:b\"\npassword: p\n" + datasets, "username: ", "colon"},
+		{"client without a secret", "platform: US1\nclient_id: c\n" + datasets, "client_secret: ", "client_id"},
+		{"client without an ID", "platform: US1\nclient_secret: s3cret-pass\n" + datasets, "client_id: ", "client_secret"},
+		{"client and account", account + "client_id: c\nclient_secret: s3cret-pass\n" + datasets, "client_id: ", "username and password"},
+		{"client and authenticator", "platform: US1\nclient_id: c\nclient_secret: s3cret-pass\ngateway: {auth: {authenticator: oauth2client}}\n" + datasets, "client_id: ", "gateway::auth"},
+		{"client without a gateway", "server: {endpoint: \"https://q.example.com\"}\nclient_id: c\nclient_secret: s3cret-pass\n" + datasets, "gateway::endpoint: ", "must be given"},
+		{"client that no header can carry", "platform: US1\nclient_id: c\nclient_secret: \"s3cret-pass\\n\"\n" + datasets, "client_id, client_secret: ", "headers"},
+		{"unknown type of client", "platform: US1\nclient_id: c\nclient_secret: s3cret-pass\nclient_type: admin\n" + datasets, "client_type: ", "subscription"},
 		{"timeout", account + "server: {timeout: 30s}\n" + datasets, "server::timeout: ", "read_idle_timeout"},
 		{"timeout of the gateway", account + "gateway: {timeout: 30s}\n" + datasets, "gateway::timeout: ", "read_idle_timeout"},
 		{"compression", account + "server: {compression: gzip}\n" + datasets, "server::compression: ", "must not"},
@@ -270,6 +278,15 @@ func TestPlainHTTPToThisMachine(t *testing.T) {
 		assert.NoError(t, err, host)
 	}
 	_, err := load(t, "allow_insecure_http: true\nserver: {endpoint: \"http://q.example.com\"}\nusername: u\npassword: p\nvulnerabilities:\n")
+	assert.NoError(t, err)
+}
+
+func TestAPIClientInsteadOfAPassword(t *testing.T) {
+	cfg, err := load(t, "platform: US1\nclient_id: c\nclient_secret: s3cret-pass\nvulnerabilities:\nasset_inventory:\n")
+	require.NoError(t, err)
+	assert.Equal(t, "user", cfg.ClientType)
+	assert.NotContains(t, fmt.Sprintf("%v %+v", cfg, cfg), "s3cret-pass")
+	_, err = load(t, "platform: US1\nclient_id: c\nclient_secret: s\nclient_type: subscription\nserver: {auth: {authenticator: oauth2client}}\nvulnerabilities:\n")
 	assert.NoError(t, err)
 }
 

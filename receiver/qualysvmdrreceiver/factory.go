@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/metadata"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
 )
 
 // NewFactory creates the factory of the receiver.
@@ -60,6 +61,7 @@ func createDefaultConfig() component.Config {
 			APIVersion:         "2.0",
 			PageSize:           1000,
 		}),
+		ClientType:            string(qualys.UserClient),
 		BatchSize:             1000,
 		BatchMaxBytes:         2 << 20,
 		BodyFormat:            BodyStructured,

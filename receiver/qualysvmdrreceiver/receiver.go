@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"sync"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
-	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/config/configretry"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/receiver"
@@ -71,6 +71,7 @@ func newReceiver(settings receiver.Settings, config *Config, next consumer.Logs)
 
 // Start starts the datasets. It sends nothing: what is wrong with the account or the network shows in the health.
 func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
+	logStarting(r.settings.Logger)
 	store, err := checkpoint.Open(ctx, host, r.config.Storage, r.settings.ID)
 	if err != nil {
 		return err
@@ -78,6 +79,7 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 	if !store.Persistent() {
 		r.settings.Logger.Warn("no storage extension configured; checkpoints are kept in memory and a restart re-collects everything")
 	}
+	r.config.warnOfExpansion(r.settings.Logger, os.Environ())
 	r.session = &session{store: store} // from now on Shutdown closes it
 	server, gateway, err := r.endpoints(ctx, host)
 	if err != nil {
@@ -87,10 +89,18 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 	run, stop := context.WithCancel(hard)
 	r.stop, r.abort = stop, abort
 	r.startHealth(host)
+	rejected := &refusals{
+		config: r.config,
+		log:    r.settings.Logger,
+		stored: checkpoint.NewRefusals(store),
+		urls:   map[qualys.EndpointName]string{qualys.Server: server.URL, qualys.Gateway: gateway.URL},
+	}
 	waits := &engine.Waits{}
 	r.client = qualys.New(qualys.Settings{
 		Server:             server,
 		Gateway:            gateway,
+		APIClient:          r.config.apiClient(),
+		Rejected:           rejected.rejected,
 		UserAgent:          fmt.Sprintf("qualysvmdrreceiver/%s (%s/%s)", version, r.settings.BuildInfo.Command, r.settings.BuildInfo.Version),
 		ReadIdleTimeout:    r.config.ReadIdleTimeout,
 		PageTimeout:        r.config.PageTimeout,
@@ -100,9 +110,7 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 		ConcurrencyReserve: r.config.ConcurrencyReserve,
 		Observer:           &clientObserver{receiver: r.settings.ID.String(), log: r.settings.Logger, telemetry: r.telemetry, waits: waits},
 	})
-	refusals := checkpoint.NewRefusals(store)
-	urls := map[qualys.EndpointName]string{qualys.Server: server.URL, qualys.Gateway: gateway.URL}
-	r.recallRefusals(ctx, run, refusals, urls, r.client)
+	rejected.recall(ctx, r.client)
 	shared := dataset.Settings{
 		Engine: engine.Settings{
 			Receiver:     r.settings.ID.String(),
@@ -116,7 +124,6 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 			MaxRecords:   r.config.BatchSize,
 			MaxBytes:     r.config.BatchMaxBytes,
 			Budget:       engine.NewBudget(),
-			Stopped:      r.rememberRefusal(refusals, urls),
 		},
 		Client:        r.client,
 		Records:       r.config.records(r.settings),
@@ -145,19 +152,6 @@ func (r *vmdrReceiver) endpoints(ctx context.Context, host component.Host) (serv
 	}
 	gateway, err = r.endpoint(ctx, host, "gateway", &r.config.Gateway, gatewayURL)
 	return server, gateway, err
-}
-
-// endpoint makes the client of one of the two hosts.
-func (r *vmdrReceiver) endpoint(ctx context.Context, host component.Host, key string, client *confighttp.ClientConfig, url string) (qualys.Endpoint, error) {
-	httpClient, err := client.ToClient(ctx, host.GetExtensions(), r.settings.TelemetrySettings)
-	if err != nil {
-		return qualys.Endpoint{}, fmt.Errorf("%s: %w", key, err)
-	}
-	e := qualys.Endpoint{URL: url, HTTP: httpClient, Authenticator: client.Auth.HasValue()}
-	if !e.Authenticator {
-		e.Username, e.Password = r.config.Username, string(r.config.Password)
-	}
-	return e, nil
 }
 
 // startHealth makes the reporter of the datasets that are configured.
@@ -207,46 +201,4 @@ func (r *vmdrReceiver) stopDatasets(ctx context.Context) {
 		r.running.Go(func() { r.events.Close(closing) })
 	}
 	r.running.Wait()
-}
-
-// recallRefusals keeps the client from sending credentials that were refused a short while ago, before a restart, until
-// they may be tried again. An authenticator has credentials of its own, which are not known here.
-func (r *vmdrReceiver) recallRefusals(ctx, run context.Context, refusals *checkpoint.Refusals, urls map[qualys.EndpointName]string, client *qualys.Client) {
-	for endpoint, url := range urls {
-		message, since, recent := refusals.Recent(ctx, url, r.config.Username, string(r.config.Password), time.Now())
-		if !recent || r.authenticates(endpoint) {
-			continue
-		}
-		until := since.Add(checkpoint.RefusalHolds)
-		client.Refuse(endpoint, &qualys.Error{
-			API:   qualys.API(endpoint),
-			Class: qualys.Config,
-			Text: fmt.Sprintf("the same credentials were refused at %s, and may lock the account: change them, or restart after %s (%s)",
-				since.UTC().Format(time.RFC3339), until.UTC().Format(time.RFC3339), message),
-		})
-		reopen := time.AfterFunc(time.Until(until), func() { client.Refuse(endpoint, nil) })
-		context.AfterFunc(run, func() { reopen.Stop() })
-	}
-}
-
-// authenticates reports whether an authenticator replaces user name and password at an endpoint.
-func (r *vmdrReceiver) authenticates(endpoint qualys.EndpointName) bool {
-	if endpoint == qualys.Server {
-		return r.config.Server.Auth.HasValue()
-	}
-	return r.config.Gateway.Auth.HasValue()
-}
-
-// rememberRefusal stores which credentials an endpoint has refused.
-func (r *vmdrReceiver) rememberRefusal(refusals *checkpoint.Refusals, urls map[qualys.EndpointName]string) func(context.Context, string, error) {
-	return func(ctx context.Context, _ string, cause error) {
-		var answer *qualys.Error
-		if !errors.As(cause, &answer) || !answer.Login || r.authenticates(answer.API.Endpoint()) {
-			return
-		}
-		err := refusals.Remember(ctx, urls[answer.API.Endpoint()], r.config.Username, string(r.config.Password), time.Now(), cause.Error())
-		if err != nil {
-			r.settings.Logger.Error("rejected credentials could not be stored; a restart would try them again", zap.Error(err))
-		}
-	}
 }

@@ -9,7 +9,6 @@ import (
 	"math"
 	"net/url"
 	"strconv"
-	"time"
 )
 
 const (
@@ -96,7 +95,7 @@ func serveActivity(c *call) {
 	_ = w.Write(columns) // a buffer takes everything
 	for i := range rows {
 		a := &rows[i]
-		fields := []string{utc(a.at).Format(time.RFC3339), a.action, a.module, c.spoiled(a.details), a.user, a.role, a.ip}
+		fields := []string{c.spelledTime(a.at), a.action, a.module, c.spoiled(a.details), a.user, a.role, a.ip}
 		if unknown {
 			fields = append(fields, "of the future")
 		}
@@ -134,7 +133,7 @@ func (c *call) spoiled(text string) string {
 // appendActivityWarning writes what stands behind the rows; next is the ID of the next page's first row, 0 if there is none.
 func (c *call) appendActivityWarning(text *bytes.Buffer, code int, message string, next int64) {
 	address := ""
-	if next != 0 {
+	if next != 0 && !c.mishap.answer[TruncatedWithoutURL] {
 		form := url.Values{}
 		for name, values := range c.form {
 			form[name] = values

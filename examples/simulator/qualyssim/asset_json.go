@@ -44,7 +44,9 @@ type asset struct {
 	id       int64
 	hostID   int64 // 0 if it is no host
 	name     string
-	category string
+	category string // empty if it is not known
+	address  string
+	bare     bool  // without hardware, system and interfaces
 	created  int64 // Unix seconds
 	revision
 
@@ -54,14 +56,23 @@ type asset struct {
 func (s *subscription) assetAt(index int, m moment) asset {
 	a := asset{
 		index: index, id: s.assetID(index), revision: s.assetRevision(index, m),
-		name: "asset-" + strconv.Itoa(index), category: "Linux",
+		name: "asset-" + strconv.Itoa(index), category: "Linux", address: "10.20." + strconv.Itoa(index>>8&0xff) + "." + strconv.Itoa(index&0xff),
 	}
+	bare := newDice(s.options.Seed, purposeAsset, uint64(index), 0)
+	a.bare = bare.oneIn(20)
 	a.created = s.start.Unix() - int64(700+index%300)*day
 	if index%3 == 0 {
 		a.category = "Windows"
 	}
 	if index < s.options.Hosts {
-		a.hostID = s.hostID(index)
+		t := s.traits(index)
+		a.hostID, a.name, a.address, a.category = s.hostID(index), t.name, t.ip, "Linux"
+		if t.windows() {
+			a.category = "Windows"
+		}
+	}
+	if a.bare {
+		a.category = ""
 	}
 	return a
 }
@@ -143,6 +154,17 @@ func (s *ScriptedAsset) append(j *jsonBuilder, a *asset) {
 
 func nothing(j *jsonBuilder, name string, _ *assetWriter) { j.null(name) }
 
+// unlessBare writes null for assets of which little is known.
+func unlessBare(write func(*jsonBuilder, string, *assetWriter)) func(*jsonBuilder, string, *assetWriter) {
+	return func(j *jsonBuilder, name string, w *assetWriter) {
+		if w.bare {
+			j.null(name)
+			return
+		}
+		write(j, name, w)
+	}
+}
+
 func constant(value string) func(*jsonBuilder, string, *assetWriter) {
 	return func(j *jsonBuilder, name string, _ *assetWriter) { j.text(name, value) }
 }
@@ -150,10 +172,6 @@ func constant(value string) func(*jsonBuilder, string, *assetWriter) {
 // uuid is an identifier that belongs to the asset.
 func (w *assetWriter) uuid(group string) string {
 	return group + "-7a10-4e5c-9b1d-" + padded(int64(w.index), 12)
-}
-
-func (w *assetWriter) address() string {
-	return "10.20." + strconv.Itoa(w.index>>8&0xff) + "." + strconv.Itoa(w.index&0xff)
 }
 
 // hasAgent is false for every fourth asset, which is a cloud instance.
@@ -181,7 +199,7 @@ var assetFields = []assetField{
 	{"createdDate", func(j *jsonBuilder, name string, w *assetWriter) { j.time(name, w.created) }},
 	{"sensorLastUpdatedDate", func(j *jsonBuilder, name string, w *assetWriter) { j.time(name, w.changed) }},
 	{"assetType", constant("HOST")},
-	{"address", func(j *jsonBuilder, name string, w *assetWriter) { j.text(name, w.address()) }},
+	{"address", func(j *jsonBuilder, name string, w *assetWriter) { j.text(name, w.address) }},
 	{"dnsName", func(j *jsonBuilder, name string, w *assetWriter) { j.text(name, w.name+".corp.example.com") }},
 	{"assetName", func(j *jsonBuilder, name string, w *assetWriter) { j.text(name, w.name) }},
 	{"netbiosName", func(j *jsonBuilder, name string, w *assetWriter) { j.text(name, strings.ToUpper(w.name)) }},
@@ -202,12 +220,12 @@ var assetFields = []assetField{
 	{"biosSerialNumber", func(j *jsonBuilder, name string, w *assetWriter) { j.text(name, "SN"+padded(int64(w.index), 6)) }},
 	{"biosAssetTag", nothing},
 	{"isContainerHost", func(j *jsonBuilder, name string, w *assetWriter) { j.bool(name, w.dice.oneIn(8)) }},
-	{"operatingSystem", writeOperatingSystem},
-	{"hardware", writeHardware},
+	{"operatingSystem", unlessBare(writeOperatingSystem)},
+	{"hardware", unlessBare(writeHardware)},
 	{"userAccountListData", writeUserAccounts},
 	{"openPortListData", writeOpenPorts},
 	{"volumeListData", writeVolumes},
-	{"networkInterfaceListData", writeNetworkInterfaces},
+	{"networkInterfaceListData", unlessBare(writeNetworkInterfaces)},
 	{"softwareListData", writeSoftware},
 	{"softwareComponent", nothing},
 	{"provider", func(j *jsonBuilder, name string, w *assetWriter) {

@@ -79,7 +79,7 @@ func writeVolumes(j *jsonBuilder, name string, w *assetWriter) {
 
 func writeNetworkInterfaces(j *jsonBuilder, name string, w *assetWriter) {
 	j.list(name, "networkInterface", 1, func(int) {
-		j.texts("hostname", w.name, "addressIpV4", w.address()+", 192.0.2."+strconv.Itoa(w.index%250))
+		j.texts("hostname", w.name, "addressIpV4", w.address+", 192.0.2."+strconv.Itoa(w.index%250))
 		j.null("addressIpV6")
 		j.texts("macAddress", "00:00:5e:00:53:10", "interfaceName", "eth0", "dnsAddress", "10.20.0.2",
 			"gatewayAddress", "10.20.0.1", "manufacturer", "Example & Sons")
@@ -151,7 +151,7 @@ func writeCloudProvider(j *jsonBuilder, name string, w *assetWriter) {
 				j.null("kernelId")
 				j.millis("launchdate", w.created)
 				j.null("privateDNS")
-				j.text("privateIpAddress", w.address())
+				j.text("privateIpAddress", w.address)
 				j.null("publicDNS", "publicIpAddress")
 				j.object("region", func() { j.texts("code", "eu-central-1", "name", "EU (Frankfurt)") })
 				j.bool("spotInstance", false)

@@ -88,6 +88,9 @@ func assets(src content, q *assetQuery, limit int, m moment) (page []asset, more
 
 // serveAssetSearch answers with a page of assets, each made and sent before the next.
 func serveAssetSearch(c *call) {
+	if c.rejectsClient() {
+		return
+	}
 	if c.r.Method != http.MethodPost {
 		c.failed(http.StatusMethodNotAllowed, "Request method not supported")
 		return
@@ -98,6 +101,21 @@ func serveAssetSearch(c *call) {
 		return
 	}
 	page, more := assets(c.s.content, q, q.pageSize, c.at)
+	if most := c.s.options.AssetCap; most > 0 {
+		before := *q
+		before.after = -1
+		all, _ := assets(c.s.content, &before, most, c.at)
+		if len(all) == most && len(page) > 0 && page[len(page)-1].id >= all[most-1].id {
+			page = slices.DeleteFunc(page, func(a asset) bool { return a.id > all[most-1].id })
+			more = false
+		}
+	}
+	if c.mishap.answer[EmptyPageWithMore] {
+		c.json(http.StatusOK, map[string]any{
+			"responseMessage": "Valid API Access", "count": 0, "responseCode": "SUCCESS", "hasMore": 1, "assetListData": map[string]any{"asset": []any{}},
+		})
+		return
+	}
 	lastSeen := q.after
 	if len(page) > 0 {
 		lastSeen = page[len(page)-1].id
@@ -111,17 +129,13 @@ func serveAssetSearch(c *call) {
 
 	b := c.body("application/json", int64(len(page))*int64(max(assetBytes, c.s.options.AssetSize)))
 	defer b.end()
-	j := &jsonBuilder{pretty: c.s.options.Pretty, buf: make([]byte, 0, 2*chunk)}
+	j := &jsonBuilder{pretty: c.s.options.Pretty, buf: make([]byte, 0, 2*chunk), zone: c.xml().zone}
 	j.open('{')
 	j.text("responseMessage", "Valid API Access")
 	j.int("count", int64(len(page)))
 	j.text("responseCode", "SUCCESS")
 	j.int("lastSeenAssetId", lastSeen)
-	hasMore := int64(0)
-	if more {
-		hasMore = 1
-	}
-	j.int("hasMore", hasMore)
+	c.appendHasMore(j, more)
 	j.key("assetListData")
 	j.open('{')
 	if len(page) == 0 {
@@ -146,8 +160,40 @@ func serveAssetSearch(c *call) {
 	_ = b.write(j.buf) // the call keeps the error
 }
 
+// rejectsClient answers a call with the token of an API client as CSAM was reported to.
+func (c *call) rejectsClient() bool {
+	if !c.client || !c.mishap.faults.RejectClientTokens {
+		return false
+	}
+	c.failed(http.StatusBadRequest, "Error validating customer from token")
+	return true
+}
+
+// appendHasMore writes hasMore as faults spell it.
+func (c *call) appendHasMore(j *jsonBuilder, more bool) {
+	has, number := c.mishap.answer, "0"
+	if more {
+		number = "1"
+	}
+	switch {
+	case has[HasMoreMissing]:
+		return
+	case has[HasMoreString]:
+		number = strconv.Quote(number)
+	case has[HasMoreFloat]:
+		number += ".0"
+	case has[HasMoreBool]:
+		number = strconv.FormatBool(more)
+	}
+	j.key("hasMore")
+	j.buf = append(j.buf, number...)
+}
+
 // serveAssetCount answers with how many assets a filter keeps.
 func serveAssetCount(c *call) {
+	if c.rejectsClient() {
+		return
+	}
 	if c.r.Method != http.MethodPost {
 		c.failed(http.StatusMethodNotAllowed, "Request method not supported")
 		return

@@ -72,6 +72,60 @@ func TestBadLogins(t *testing.T) {
 	requireReturn(t, c.list(detectionPath, ""), http.StatusUnauthorized, codeBadLogin)
 }
 
+func (c *client) clientLogin(path, secret string) answer {
+	c.t.Helper()
+	c.token = ""
+	c.header.Set("clientId", DefaultClientID)
+	c.header.Set("clientSecret", secret)
+	defer c.header.Del("clientId")
+	defer c.header.Del("clientSecret")
+	return c.post(path, "")
+}
+
+func TestAPIClientsGetTokensForBothHosts(t *testing.T) {
+	for _, path := range []string{"/auth/oidc", "/auth/oauth"} {
+		c := newClient(t, Options{})
+		got := c.clientLogin(path, DefaultClientSecret)
+		require.Equal(t, http.StatusCreated, got.StatusCode, got.body)
+		c.token = got.body
+		assert.NotEmpty(t, c.detections("").flat(t))
+		assert.NotEmpty(t, c.assets("", "").List.Assets)
+		assert.Equal(t, ClientAuth, c.server.Requests()[0].Auth)
+
+		require.NoError(t, c.server.SetFaults(Faults{RejectClientTokens: true}))
+		refused := c.search("", "")
+		requireFailed(t, refused, http.StatusBadRequest)
+		assert.Contains(t, refused.body, "Error validating customer from token")
+		assert.NotEmpty(t, c.detections("").flat(t))
+		c.login()
+		assert.NotEmpty(t, c.assets("", "").List.Assets, "tokens of users are good")
+	}
+}
+
+func TestTokenInJSONOrNone(t *testing.T) {
+	c := newClient(t, Options{Faults: Faults{Next: []NextFault{{Fault: TokenJSON, API: Auth}, {Fault: NoToken, API: Auth}}}})
+	got := c.clientLogin("/auth/oidc", DefaultClientSecret)
+	assert.Equal(t, http.StatusOK, got.StatusCode)
+	var document struct {
+		Token string `json:"access_token"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(got.body), &document))
+	assert.Equal(t, 2, strings.Count(document.Token, "."))
+	got = c.clientLogin("/auth/oidc", DefaultClientSecret)
+	assert.Equal(t, http.StatusOK, got.StatusCode)
+	assert.NotContains(t, got.body, "ey")
+}
+
+func TestCredentialsRotate(t *testing.T) {
+	c := newClient(t, Options{})
+	require.Equal(t, http.StatusNoContent, c.control(http.MethodPost, "/credentials", `{"password":"new one","client_secret":"another"}`).StatusCode)
+	requireReturn(t, c.list(detectionPath, ""), http.StatusUnauthorized, codeBadLogin)
+	assert.Equal(t, http.StatusUnauthorized, c.clientLogin("/auth/oauth", DefaultClientSecret).StatusCode)
+	assert.Equal(t, http.StatusCreated, c.clientLogin("/auth/oauth", "another").StatusCode)
+	form := url.Values{"username": {DefaultUsername}, "password": {"new one"}, "token": {"true"}}
+	assert.Equal(t, http.StatusCreated, c.post("/auth", form.Encode()).StatusCode)
+}
+
 // A test can see how often a client logged in, and never the password.
 func TestPasswordIsNotLogged(t *testing.T) {
 	c := newClient(t, Options{})

@@ -93,7 +93,7 @@ func (b *body) send(x *xmlBuilder) error {
 }
 
 func (b *body) sendNow(x *xmlBuilder) error {
-	err := b.write(x.buf)
+	err := b.write(b.c.encoded(x.buf))
 	x.buf = x.buf[:0]
 	return err
 }

@@ -25,6 +25,7 @@ type call struct {
 	payload []byte // of the gateway's JSON requests
 	mishap  mishap
 	logged  *Request
+	client  bool  // it came with the token of an API client
 	err     error // the first error of writing the answer
 }
 
@@ -45,18 +46,25 @@ func (s *Server) endpoint(api API, serve func(*call)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{s: s, w: &countingWriter{ResponseWriter: w}, r: r, api: api, now: s.Now(), form: url.Values{}}
 		c.at = s.at(c.now)
+		w.Header().Set("Date", c.date())
 		c.logged = s.log.begin(r, c.now)
 		c.number = c.logged.Number
 		unread := c.read()
 		s.log.update(func() {
 			c.logged.API, c.logged.Form, c.logged.Query, c.logged.Body = api, redacted(c.form), redacted(r.URL.Query()), string(c.payload)
+			if api == Auth && c.form.Has("username") {
+				c.logged.Auth = FormAuth
+			}
 		})
-		defer c.end() // an Interceptor may panic
+		broken := true // unless an Interceptor returns
+		defer func() { c.end(broken) }()
 		if unread != nil {
+			broken = false
 			c.html(http.StatusBadRequest, "<html><body><h1>400 Bad Request</h1></body></html>\n")
 			return
 		}
 		c.intercepted(serve)
+		broken = c.err != nil
 		if c.err != nil && !errors.Is(c.err, errEnded) {
 			// The documented way to break the connection instead of ending the answer.
 			panic(http.ErrAbortHandler)
@@ -68,17 +76,13 @@ func (s *Server) endpoint(api API, serve func(*call)) http.Handler {
 func (c *call) gateway() bool { return c.api == Auth || c.api == Assets }
 
 // end notes how the call ended.
-func (c *call) end() {
-	aborted := recover()
+func (c *call) end(broken bool) {
 	c.s.log.update(func() {
 		c.logged.Status, c.logged.Bytes = c.w.status, c.w.written
-		c.logged.Done, c.logged.Aborted = true, c.err != nil || aborted != nil
+		c.logged.Done, c.logged.Aborted = true, broken
 		c.logged.DurationSeconds = c.s.Now().Sub(c.now).Seconds()
 		c.logged.Faults = c.mishap.names()
 	})
-	if aborted != nil {
-		panic(aborted)
-	}
 }
 
 func (c *call) run(serve func(*call)) {
@@ -126,11 +130,16 @@ func (c *call) answer(serve func(*call)) {
 	if c.api != NoAPI {
 		c.mishap = c.s.faults.draw(c.api)
 	}
+	c.w.replaced = c.mishap.faults.Headers
+	c.w.Header().Set("Date", c.date())
 	if c.pause(time.Duration(c.mishap.faults.Delay)) != nil {
 		return
 	}
 	if c.mishap.reply != "" {
 		c.fault(&c.mishap)
+		return
+	}
+	if c.refusesParameter() {
 		return
 	}
 	serve(c)
@@ -198,8 +207,9 @@ func (c *call) wait(d time.Duration) error {
 type countingWriter struct {
 	http.ResponseWriter
 
-	status  int
-	written int64
+	status   int
+	written  int64
+	replaced map[string]string // headers, by faults
 }
 
 // Unwrap is for http.ResponseController.
@@ -215,12 +225,18 @@ func (w *countingWriter) flush() error {
 
 func (w *countingWriter) WriteHeader(status int) {
 	w.status = status
+	for name, value := range w.replaced {
+		w.Header().Del(name)
+		if value != "" {
+			w.Header().Set(name, value)
+		}
+	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *countingWriter) Write(b []byte) (int, error) {
 	if w.status == 0 {
-		w.status = http.StatusOK
+		w.WriteHeader(http.StatusOK)
 	}
 	n, err := w.ResponseWriter.Write(b)
 	w.written += int64(n)

@@ -3,8 +3,6 @@
 
 package qualyssim
 
-import "math"
-
 // content is what exists at a moment, in the order of IDs. Lists ask for one thing after the other by ID, so that content
 // may change while an answer is sent. Implementations are safe for concurrent use.
 type content interface {
@@ -17,7 +15,7 @@ type content interface {
 	// activity returns the newest row of the activity log whose ID is not above upTo.
 	activity(upTo int64, m moment) (activity, bool)
 	// size is about how many hosts there are from an ID on, and how many bytes each takes in a list of detections.
-	size(from int64) (hosts int, bytes int64)
+	size(from int64, m moment) (hosts int, bytes int64)
 	// entries is about how many QIDs there are.
 	entries() int
 }
@@ -32,17 +30,19 @@ type entry struct {
 	index int // of the generated pool
 	qid   *qid
 	revision
+	disabled bool
 
 	script *ScriptedEntry // nil if the entry is generated
 }
 
 func (s *subscription) host(h *host, from int64, m moment) bool {
-	index := s.hostFrom(from)
-	if index >= s.options.Hosts {
-		return false
+	for index := s.hostFrom(from); index < s.places(m); index++ {
+		if _, gone := s.gone(index, m); !gone {
+			s.load(h, index, m)
+			return true
+		}
 	}
-	s.load(h, index, m)
-	return true
+	return false
 }
 
 func (s *subscription) entry(from int64, m moment) (entry, bool) {
@@ -53,7 +53,15 @@ func (s *subscription) entry(from int64, m moment) (entry, bool) {
 	if index >= len(s.qids) {
 		return entry{}, false
 	}
-	return entry{index: index, qid: &s.qids[index], revision: s.entryRevision(index, m)}, true
+	e := entry{index: index, qid: &s.qids[index], revision: s.entryRevision(index, m)}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if e.disabled = s.isDisabled(e.qid); s.lost[index] {
+		without := *e.qid
+		without.hasEntry = false
+		e.qid = &without
+	}
+	return e, true
 }
 
 func (s *subscription) asset(from int64, m moment) (asset, bool) {
@@ -75,24 +83,8 @@ func (s *subscription) activity(upTo int64, m moment) (activity, bool) {
 	return s.activityAt(index), true
 }
 
-func (s *subscription) size(from int64) (hosts int, bytes int64) {
-	return s.options.Hosts - s.hostFrom(from), s.hostBytes()
+func (s *subscription) size(from int64, m moment) (hosts int, bytes int64) {
+	return max(0, s.places(m)-s.hostFrom(from)), s.hostBytes()
 }
 
 func (s *subscription) entries() int { return len(s.qids) }
-
-// nextHost makes h the first host from an ID on that the query asks for, with the detections that it asks for.
-func nextHost(src content, h *host, from int64, q *detectionQuery, m moment) bool {
-	for from = max(from, q.idMin); ; from = h.id + 1 {
-		from, found := q.ids.from(from)
-		if !found || from > q.idMax || !src.host(h, from, m) || h.id > q.idMax {
-			return false
-		}
-		if q.filter(h) {
-			return true
-		}
-	}
-}
-
-// everyHost is a query's largest ID.
-const everyHost = math.MaxInt64 >> 1

@@ -25,6 +25,10 @@ func (s *Server) handleControl() {
 	s.mux.HandleFunc("POST /simulator/faults", receive(s.SetFaults))
 	s.mux.HandleFunc("POST /simulator/change", receive(s.change))
 	s.mux.HandleFunc("POST /simulator/clock", receive(s.moveClock))
+	s.mux.HandleFunc("POST /simulator/credentials", receive(func(c Credentials) error {
+		s.Rotate(c)
+		return nil
+	}))
 	s.mux.HandleFunc("DELETE /simulator/tokens", func(w http.ResponseWriter, _ *http.Request) {
 		s.RevokeTokens()
 		w.WriteHeader(http.StatusNoContent)
@@ -69,12 +73,19 @@ func (s *Server) getRequests(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// change is one thing that changes now: a detection with its new status, an entry or an asset.
+// change is one thing that changes now.
 type change struct {
-	Detection int64   `json:"detection"`
-	Status    *Status `json:"status"`
-	Entry     int64   `json:"entry"`
-	Asset     int64   `json:"asset"`
+	Detection  int64   `json:"detection"`
+	Status     *Status `json:"status"`
+	Ignored    *bool   `json:"ignored"`
+	Entry      int64   `json:"entry"`
+	LoseEntry  int64   `json:"lose_entry"`
+	DisableQID int64   `json:"disable_qid"`
+	EnableQID  int64   `json:"enable_qid"`
+	Asset      int64   `json:"asset"`
+	PurgeHost  int64   `json:"purge_host"`
+	MergeHost  int64   `json:"merge_host"`
+	Into       int64   `json:"into"`
 }
 
 func (s *Server) change(c change) error {
@@ -83,10 +94,22 @@ func (s *Server) change(c change) error {
 		return s.TouchDetection(c.Detection, *c.Status)
 	case c.Entry != 0:
 		return s.ChangeEntry(c.Entry)
+	case c.Detection != 0 && c.Ignored != nil:
+		return s.IgnoreDetection(c.Detection, *c.Ignored)
+	case c.LoseEntry != 0:
+		return s.RemoveEntry(c.LoseEntry)
+	case c.DisableQID != 0:
+		return s.DisableQID(c.DisableQID, true)
+	case c.EnableQID != 0:
+		return s.DisableQID(c.EnableQID, false)
 	case c.Asset != 0:
 		return s.ChangeAsset(c.Asset)
+	case c.PurgeHost != 0:
+		return s.PurgeHost(c.PurgeHost)
+	case c.MergeHost != 0:
+		return s.MergeHost(c.MergeHost, c.Into)
 	}
-	return errors.New("name a detection with a status, an entry or an asset")
+	return errors.New("name a detection with a status or ignored, an entry, a QID, an asset or a host")
 }
 
 type clockMove struct {
@@ -101,8 +124,8 @@ func (s *Server) moveClock(m clockMove) error {
 	return nil
 }
 
-// getExpected lists what a client should deliver: ?kind=detections (with the parameters of the API), entries, assets
-// or activities.
+// getExpected lists what a client should deliver: ?kind=detections or hosts (both with the parameters of the API), entries,
+// assets, activities, and what is gone.
 func (s *Server) getExpected(w http.ResponseWriter, r *http.Request) {
 	form := r.URL.Query()
 	kind := form.Get("kind")
@@ -118,6 +141,17 @@ func (s *Server) getExpected(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		sendLines(w, all)
+	case "hosts":
+		hosts, err := s.HostsFor(form)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		sendLines(w, hosts)
+	case "removed_hosts":
+		sendLines(w, s.RemovedHosts())
+	case "removed_detections":
+		sendLines(w, s.RemovedDetections())
 	case "entries":
 		sendLines(w, s.QIDs())
 	case "assets":
@@ -125,7 +159,7 @@ func (s *Server) getExpected(w http.ResponseWriter, r *http.Request) {
 	case "activities":
 		sendLines(w, s.Activities())
 	default:
-		http.Error(w, "kind is detections, entries, assets or activities", http.StatusBadRequest)
+		http.Error(w, "kind is detections, removed_detections, hosts, removed_hosts, entries, assets or activities", http.StatusBadRequest)
 	}
 }
 

@@ -6,7 +6,6 @@ package qualyssim
 import (
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -58,14 +57,10 @@ var detectionParameters = map[string]check{
 	"os_pattern":             anything,
 }
 
-const defaultTruncation = 1000
-
 // detectionQuery is a checked request for detections. "After" is strict, in whole seconds; a negative number does not
 // filter.
 type detectionQuery struct {
-	limit          int // hosts; 0 is no limit
-	idMin, idMax   int64
-	ids            numbers
+	page           hostPage
 	updatedSince   int64
 	processedAfter int64
 	hostProcessed  int64
@@ -83,41 +78,18 @@ func parseDetectionQuery(form url.Values, version int, m moment) (*detectionQuer
 	if err := checkParameters(form, detectionParameters); err != nil {
 		return nil, err
 	}
-	number := func(name string, byDefault int64) int64 {
-		if n, err := strconv.ParseInt(form.Get(name), 10, 64); err == nil {
-			return n
-		}
-		return byDefault
-	}
-	after := func(name string) int64 {
-		unix, ok := parseTime(form.Get(name))
-		if !ok {
-			return -1
-		}
-		return unix
-	}
-	ranges := func(name string) numbers {
-		if !form.Has(name) {
-			return nil
-		}
-		r, _ := parseRanges(form.Get(name))
-		return r
-	}
 	yes := func(name string) bool { return form.Get(name) == "1" }
 
 	q := &detectionQuery{
-		limit:          int(number("truncation_limit", defaultTruncation)),
-		idMin:          number("id_min", 0),
-		idMax:          number("id_max", everyHost),
-		ids:            ranges("ids"),
-		updatedSince:   after("detection_updated_since"),
-		processedAfter: after("detection_processed_after"),
-		hostProcessed:  after("vm_processed_after"),
-		hostScanned:    after("vm_scan_date_after"),
+		page:           parseHostPage(form),
+		updatedSince:   timeOf(form, "detection_updated_since"),
+		processedAfter: timeOf(form, "detection_processed_after"),
+		hostProcessed:  timeOf(form, "vm_processed_after"),
+		hostScanned:    timeOf(form, "vm_scan_date_after"),
 		statuses:       []string{string(StatusNew), string(StatusActive), string(StatusReopened)},
-		severities:     ranges("severities"),
+		severities:     rangesOf(form, "severities"),
 		types:          []VulnType{Confirmed, Potential},
-		qids:           ranges("qids"),
+		qids:           rangesOf(form, "qids"),
 		ignored:        yes("include_ignored"),
 		disabled:       yes("include_disabled"),
 		show: hostShow{
@@ -129,6 +101,7 @@ func parseDetectionQuery(form url.Values, version int, m moment) (*detectionQuer
 			qds:        yes("show_qds"),
 			qdsFactors: yes("show_qds_factors"),
 			reopened:   yes("show_reopened_info"),
+			sources:    yes("vuln_detection_source"),
 			metadata:   form.Get("host_metadata"),
 		},
 	}
@@ -143,17 +116,15 @@ func parseDetectionQuery(form url.Values, version int, m moment) (*detectionQuer
 	if yes("show_igs") {
 		q.types = append(q.types, Info)
 	}
-	if days := number("max_days_since_detection_updated", -1); days >= 0 {
+	if days := numberOf(form, "max_days_since_detection_updated", -1); days >= 0 {
 		q.updatedSince = max(q.updatedSince, m.now-days*day)
 	}
 	return q, nil
 }
 
-// filter takes the detections that are not asked for from h, and says whether any is left.
-func (q *detectionQuery) filter(h *host) bool {
-	if h.id < q.idMin || h.id > q.idMax || !q.ids.contains(h.id) ||
-		h.processed <= q.hostProcessed || h.scanned <= q.hostScanned {
-		h.detections = h.detections[:0]
+// keeps takes the detections that are not asked for from h, and says whether any is left.
+func (q *detectionQuery) keeps(h *host) bool {
+	if h.processed <= q.hostProcessed || h.scanned <= q.hostScanned {
 		return false
 	}
 	h.detections = slices.DeleteFunc(h.detections, func(d detection) bool {
@@ -168,11 +139,12 @@ func (q *detectionQuery) filter(h *host) bool {
 // hostsFor is how many hosts weigh about so many bytes together.
 func (s *subscription) hostsFor(bytes int64) int {
 	const sample = 32
-	x := &xmlBuilder{pretty: s.options.Pretty, depth: 3}
+	x := &xmlBuilder{pretty: s.options.Pretty, depth: 3, zone: "Z"}
 	show := hostShow{version: 5, results: true, assetID: true, tags: true, qds: true, qdsFactors: true}
 	var h host
 	for index := range sample {
 		s.load(&h, index, s.at(s.options.Start))
+		h.detections = slices.DeleteFunc(h.detections, func(d detection) bool { return d.ignored || d.disabled })
 		s.appendHost(x, &h, &show)
 	}
 	return int(max(1, bytes*sample/int64(len(x.buf))))

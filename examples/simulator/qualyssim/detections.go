@@ -6,8 +6,6 @@ package qualyssim
 import (
 	"errors"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 )
 
@@ -19,11 +17,9 @@ const (
 	codeMessage   = 1981
 )
 
-var detectionVersions = map[string]int{"2.0": 2, "3.0": 3, "4.0": 4, "5.0": 5}
-
 // serveDetections answers with one page of hosts, each made and sent before the next.
 func serveDetections(c *call) {
-	version := detectionVersions[c.r.PathValue("version")]
+	version := hostVersions[c.r.PathValue("version")]
 	if version == 0 {
 		serveUnknownAPI(c)
 		return
@@ -36,77 +32,14 @@ func serveDetections(c *call) {
 	q.show.controlCharacters = c.mishap.answer[ControlCharacters]
 	q.show.invalidUTF8 = c.mishap.answer[InvalidUTF8]
 	q.show.unknownElements = c.mishap.answer[UnknownElements]
-
-	o := &c.s.options
-	limit := q.limit
-	if o.PageCap > 0 && (limit == 0 || limit > o.PageCap) {
-		limit = o.PageCap
-	}
-
-	hosts, bytes := c.s.content.size(q.idMin)
-	if limit > 0 {
-		hosts = min(hosts, limit)
-	}
-	b := c.body("application/xml", int64(hosts)*bytes)
-	defer b.end()
-	x := &xmlBuilder{pretty: o.Pretty, buf: make([]byte, 0, 2*chunk)}
-	x.prolog(detectionsRoot, c.base()+"/api/"+c.r.PathValue("version")+"/"+detectionsDTD, c.at.now)
-	if b.keepAlive(x, detectionsRoot) != nil {
-		return
-	}
-
-	var h host
-	listed, size, full := 0, int64(0), false
-	for found := nextHost(c.s.content, &h, 0, q, c.at); found; found = nextHost(c.s.content, &h, h.id+1, q, c.at) {
-		full = (limit > 0 && listed >= limit) || (o.PageBytes > 0 && size >= o.PageBytes)
-		if full {
-			break
-		}
-		if listed == 0 {
-			x.open("HOST_LIST")
-		}
-		listed++
+	q.show.upperCase, q.show.lowerCase = c.mishap.answer[UpperCaseStatus], c.mishap.answer[LowerCaseStatus]
+	_, bytes := c.s.content.size(0, c.at)
+	list := &hostPages{root: detectionsRoot, dtd: detectionsDTD, page: q.page, keeps: q.keeps, bytes: bytes}
+	list.write = func(x *xmlBuilder, h *host) {
 		q.show.malformed = c.mishap.malformed(h.id)
-		before := len(x.buf)
-		c.s.appendHost(x, &h, &q.show)
-		size += int64(len(x.buf) - before)
-		if b.send(x) != nil {
-			return
-		}
+		c.s.appendHost(x, h, &q.show)
 	}
-	if listed > 0 {
-		x.close("HOST_LIST")
-	}
-	switch {
-	case full:
-		c.appendNextPage(x, listed, h.id)
-	case c.mishap.answer[WarningWithoutURL]:
-		x.open("WARNING")
-		x.int("CODE", codeMessage)
-		x.text("TEXT", "This version of the API will end. Move to the next one & be safe.")
-		x.close("WARNING")
-	}
-	x.epilog(detectionsRoot)
-	_ = b.sendNow(x) // the call keeps the error
-}
-
-// appendNextPage writes the warning that leads to the page that begins with a host.
-func (c *call) appendNextPage(x *xmlBuilder, listed int, first int64) {
-	base := c.base()
-	if c.mishap.answer[ForeignURL] {
-		base = "https://" + ForeignHost
-	}
-	next := url.Values{}
-	for name, values := range c.form {
-		next[name] = values
-	}
-	next.Del("action")
-	next.Set("id_min", strconv.FormatInt(first, 10))
-	x.open("WARNING")
-	x.int("CODE", codeTruncated)
-	x.text("TEXT", strconv.Itoa(listed)+" record limit exceeded. Use URL to get next batch of results.")
-	x.cdata("URL", base+c.r.URL.Path+"?action=list&"+next.Encode())
-	x.close("WARNING")
+	c.sendHosts(list)
 }
 
 // refuse answers a request with a parameter that is not right.

@@ -24,6 +24,7 @@ const (
 	purposeFaults
 	purposeActivity
 	purposeDetectionFlags
+	purposeHostLife
 )
 
 func newDice(seed, purpose, a, b uint64) dice {

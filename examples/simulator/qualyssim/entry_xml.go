@@ -126,7 +126,7 @@ func (s *subscription) appendEntry(x *xmlBuilder, e *entry, show *entryShow) {
 	}
 	x.plain("ADDITIONAL_INFO", "Patch Available, Exploit Available")
 	x.close("DISCOVERY")
-	x.flag("IS_DISABLED", d.oneIn(40))
+	x.flag("IS_DISABLED", e.disabled)
 	if show.changes {
 		x.open("CHANGE_LOG_LIST")
 		x.open("CHANGE_LOG_INFO")
@@ -160,7 +160,7 @@ func (s *ScriptedEntry) append(x *xmlBuilder, e *entry) {
 	x.int("SEVERITY_LEVEL", e.qid.severity)
 	x.cdata("TITLE", title)
 	x.time("LAST_SERVICE_MODIFICATION_DATETIME", e.changed)
-	x.flag("IS_DISABLED", s.Disabled)
+	x.flag("IS_DISABLED", e.disabled)
 	x.buf = append(x.buf, s.Elements...)
 	x.close("VULN")
 }

@@ -17,6 +17,7 @@ type API string
 // The APIs. NoAPI is what none of them serves.
 const (
 	Detections    API = "detections"
+	HostList      API = "host_list"
 	KnowledgeBase API = "knowledge_base"
 	ActivityLog   API = "activity_log"
 	Assets        API = "assets"
@@ -48,6 +49,12 @@ const (
 	TokenExpired           Fault = "token_expired"           // 401, JSON
 	Failed                 Fault = "failed"                  // 200, JSON with responseCode FAILED
 	Redirect               Fault = "redirect"                // 302 to another host
+	GatewayTimeout         Fault = "gateway_timeout"         // 504, HTML
+	OriginTimeout          Fault = "origin_timeout"          // 524, HTML
+	RequestTimeout         Fault = "request_timeout"         // 408, HTML
+	LimitText              Fault = "limit_text"              // 409 (429 on the gateway), a text without a code; Wait as WaitHeader says
+	LimitEmpty             Fault = "limit_empty"             // the same without a body
+	NoToken                Fault = "no_token"                // 200, JSON without a token
 	Empty                  Fault = "empty"                   // 200 without a body
 	Garbage                Fault = "garbage"                 // 200, bytes that mean nothing
 )
@@ -62,6 +69,35 @@ const (
 	UnknownElements   Fault = "unknown_elements"    // elements, keys and columns that nobody has heard of
 	ForeignURL        Fault = "foreign_url"         // WARNING/URL names another host
 	WarningWithoutURL Fault = "warning_without_url" // a last page with a message
+
+	TruncatedWithoutURL Fault = "truncated_without_url" // code 1980 of a page that is not the last one, without its URL
+	LeadingComment      Fault = "leading_comment"       // a comment and white space before the XML declaration
+	Latin1              Fault = "iso_8859_1"            // XML in ISO-8859-1; what that lacks becomes a question mark
+	Latin9              Fault = "iso_8859_15"           // XML in ISO-8859-15
+	Windows1252         Fault = "windows_1252"          // XML in windows-1252
+	Descending          Fault = "descending_hosts"      // the hosts of a page stand in the reverse order
+	UpperCaseStatus     Fault = "upper_case_status"     // FIXED
+	LowerCaseStatus     Fault = "lower_case_status"     // fixed
+	OffsetTimes         Fault = "offset_times"          // +0000 in place of Z
+	ZonelessTimes       Fault = "zoneless_times"        // nothing in place of Z
+	WrongClock          Fault = "wrong_clock"           // DATETIME and Date as ClockSkew and Datetime say
+
+	HasMoreMissing    Fault = "has_more_missing"     // assets: no hasMore
+	HasMoreString     Fault = "has_more_string"      // assets: "hasMore":"1"
+	HasMoreFloat      Fault = "has_more_float"       // assets: "hasMore":1.0
+	HasMoreBool       Fault = "has_more_bool"        // assets: "hasMore":true
+	EmptyPageWithMore Fault = "empty_page_with_more" // assets: none, hasMore 1 and no lastSeenAssetId
+	TokenJSON         Fault = "token_json"           // the token stands in JSON, with 200
+)
+
+// Unrenderable says how the server fails over a host or an entry that it cannot render.
+type Unrenderable string
+
+// The ways to fail. UnrenderableError, a 500 with HTML, is the default.
+const (
+	UnrenderableError Unrenderable = "error"
+	UnrenderableCut   Unrenderable = "cut"   // the connection breaks before the first byte
+	UnrenderableStall Unrenderable = "stall" // nothing ever comes
 )
 
 // ForeignHost is the host that Redirect and ForeignURL point to. It does not exist.
@@ -85,6 +121,26 @@ type Faults struct {
 	BrokenHosts []int64 `json:"broken_hosts,omitempty"`
 	// RuinedHosts are IDs of hosts whose XML is so malformed that nobody can tell where they end.
 	RuinedHosts []int64 `json:"ruined_hosts,omitempty"`
+	// UnrenderableHosts and UnrenderableQIDs spoil each page that one of them is on; a list of IDs alone is not concerned.
+	UnrenderableHosts []int64 `json:"unrenderable_hosts,omitempty"`
+	UnrenderableQIDs  []int64 `json:"unrenderable_qids,omitempty"`
+	// Unrenderable is how.
+	Unrenderable Unrenderable `json:"unrenderable,omitempty"`
+	// RefuseParameters are names of parameters (on the gateway also fields of filters) that are refused with 400, one by one.
+	RefuseParameters []string `json:"refuse_parameters,omitempty"`
+	// RefuseCode is the code of these refusals, 1901 by default.
+	RefuseCode int `json:"refuse_code,omitempty"`
+	// WaitHeader is the header that tells the wait of LimitText and LimitEmpty, X-RateLimit-ToWait-Sec by default; "none"
+	// for none.
+	WaitHeader string `json:"wait_header,omitempty"`
+	// Headers replace headers of answers; an empty value removes one.
+	Headers map[string]string `json:"headers,omitempty"`
+	// ClockSkew is how far DATETIME and Date are ahead of the clock with WrongClock, or behind it if negative.
+	ClockSkew Duration `json:"clock_skew,omitempty"`
+	// Datetime, if it is set, is DATETIME (and Date) with WrongClock.
+	Datetime string `json:"datetime,omitempty"`
+	// RejectClientTokens refuses assets to the tokens of Qualys API clients.
+	RejectClientTokens bool `json:"reject_client_tokens,omitempty"`
 
 	// Delay passes before the first byte of an answer.
 	Delay Duration `json:"delay,omitempty"`
@@ -103,6 +159,11 @@ type NextFault struct {
 	Status   int   `json:"status,omitempty"`    // replaces the fault's HTTP status
 	Wait     int   `json:"wait,omitempty"`      // seconds
 	CutAfter int64 `json:"cut_after,omitempty"` // bytes
+
+	// As in Faults, for this fault.
+	WaitHeader string   `json:"wait_header,omitempty"`
+	ClockSkew  Duration `json:"clock_skew,omitempty"`
+	Datetime   string   `json:"datetime,omitempty"`
 }
 
 // Duration is a time.Duration that JSON holds as text, "1m30s".
@@ -121,8 +182,10 @@ func (d *Duration) UnmarshalText(text []byte) error {
 var (
 	answerFaults = []Fault{
 		Cut, CutCleanly, Stall, ControlCharacters, InvalidUTF8, UnknownElements, ForeignURL, WarningWithoutURL,
+		TruncatedWithoutURL, LeadingComment, Latin1, Latin9, Windows1252, Descending, UpperCaseStatus, LowerCaseStatus,
+		OffsetTimes, ZonelessTimes, WrongClock, HasMoreMissing, HasMoreString, HasMoreFloat, HasMoreBool, EmptyPageWithMore, TokenJSON,
 	}
-	allAPIs = []API{Detections, KnowledgeBase, ActivityLog, Assets, Auth}
+	allAPIs = []API{Detections, HostList, KnowledgeBase, ActivityLog, Assets, Auth}
 )
 
 // Validate says which name is unknown or which number makes no sense.
@@ -149,6 +212,9 @@ func (f *Faults) Validate() error {
 			return fmt.Errorf("unknown API %q", next.API)
 		}
 	}
+	if !slices.Contains([]Unrenderable{"", UnrenderableError, UnrenderableCut, UnrenderableStall}, f.Unrenderable) {
+		return fmt.Errorf("unknown way to fail %q", f.Unrenderable)
+	}
 	for _, api := range f.APIs {
 		if !slices.Contains(allAPIs, api) {
 			return fmt.Errorf("unknown API %q", api)
@@ -167,6 +233,8 @@ type faultSource struct {
 func (s *faultSource) set(f Faults) {
 	f.Rates, f.Next = maps.Clone(f.Rates), slices.Clone(f.Next)
 	f.BrokenHosts, f.RuinedHosts = slices.Clone(f.BrokenHosts), slices.Clone(f.RuinedHosts)
+	f.UnrenderableHosts, f.UnrenderableQIDs = slices.Clone(f.UnrenderableHosts), slices.Clone(f.UnrenderableQIDs)
+	f.RefuseParameters, f.Headers = slices.Clone(f.RefuseParameters), maps.Clone(f.Headers)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = f
@@ -189,6 +257,10 @@ type mishap struct {
 	cutAfter int64
 	dice     dice
 	faults   Faults
+
+	waitHeader string
+	skew       Duration // of the clock
+	datetime   string
 }
 
 // draw decides the fate of one call.
@@ -197,7 +269,7 @@ func (s *faultSource) draw(api API) mishap {
 	defer s.mu.Unlock()
 	m := mishap{
 		answer: map[Fault]bool{}, status: s.faults.Status, wait: s.faults.Wait, cutAfter: s.faults.CutAfter,
-		dice: dice(s.dice.next()), faults: s.faults,
+		dice: dice(s.dice.next()), faults: s.faults, waitHeader: s.faults.WaitHeader,
 	}
 	concerned := api != Auth
 	if len(s.faults.APIs) > 0 {
@@ -205,6 +277,9 @@ func (s *faultSource) draw(api API) mishap {
 	}
 	if concerned {
 		m.roll(&s.dice, s.faults.Rates)
+		if m.answer[WrongClock] {
+			m.skew, m.datetime = s.faults.ClockSkew, s.faults.Datetime
+		}
 	} else {
 		m.faults = Faults{}
 	}
@@ -215,9 +290,12 @@ func (s *faultSource) draw(api API) mishap {
 		}
 		// What a test asked for by name comes before what the dice say.
 		m.reply = ""
-		if m.add(next.Fault) {
-			m.status, m.wait = next.Status, next.Wait
-		} else if next.CutAfter > 0 {
+		switch replaces := m.add(next.Fault); {
+		case replaces:
+			m.status, m.wait, m.waitHeader = next.Status, next.Wait, next.WaitHeader
+		case next.Fault == WrongClock:
+			m.skew, m.datetime = next.ClockSkew, next.Datetime
+		case next.CutAfter > 0:
 			m.cutAfter = next.CutAfter
 		}
 		if next.Count--; next.Count <= 0 {

@@ -11,6 +11,7 @@ type jsonBuilder struct {
 	pretty bool
 	depth  int
 	more   bool // something stands before on this level
+	zone   string
 }
 
 // separate makes room for the next key or element.
@@ -112,7 +113,7 @@ func (j *jsonBuilder) time(name string, unix int64) {
 	j.key(name)
 	j.buf = append(j.buf, '"')
 	j.buf = appendTime(j.buf, unix)
-	j.buf = append(j.buf[:len(j.buf)-1], ".000Z\""...)
+	j.buf = append(append(append(j.buf[:len(j.buf)-1], ".000"...), j.zone...), '"')
 }
 
 func (j *jsonBuilder) bool(name string, value bool) {

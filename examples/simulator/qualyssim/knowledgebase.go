@@ -4,7 +4,10 @@
 package qualyssim
 
 import (
+	"math"
 	"net/http"
+	"net/url"
+	"slices"
 	"time"
 )
 
@@ -24,6 +27,8 @@ var knowledgeBaseParameters = map[string]check{
 		}
 		return isRanges(value)
 	},
+	"id_min":                      isNumber,
+	"id_max":                      isNumber,
 	"details":                     oneOf("Basic", "All", "None"),
 	"last_modified_after":         isTime,
 	"show_supported_modules_info": yesOrNo,
@@ -46,24 +51,26 @@ func serveKnowledgeBase(c *call) {
 		c.refuse(err)
 		return
 	}
-	var ids numbers
+	q := parseEntryQuery(c.form)
 	asked := int64(c.s.content.entries())
-	if list := c.form.Get("ids"); list != "" {
-		ids, _ = parseRanges(list)
-		asked = ids.count()
-	}
-	since, _ := parseTime(c.form.Get("last_modified_after"))
-	if !c.form.Has("last_modified_after") {
-		since = -1 << 62
+	if q.ids != nil {
+		asked = q.ids.count()
 	}
 	if c.pause(time.Duration(asked)*c.s.options.KnowledgeBaseDelay) != nil {
 		return
 	}
+	page, next := c.entries(q)
+	idsOnly := c.form.Get("details") == "None"
+	unrenderable := func(e entry) bool { return slices.Contains(c.mishap.faults.UnrenderableQIDs, e.qid.number) }
+	if !idsOnly && slices.ContainsFunc(page, unrenderable) {
+		c.unrenderable()
+		return
+	}
 
-	b := c.body("application/xml", min(asked, int64(c.s.content.entries()))*entryBytes)
+	b := c.body("application/xml", int64(len(page))*entryBytes)
 	defer b.end()
-	x := &xmlBuilder{pretty: c.s.options.Pretty, buf: make([]byte, 0, 2*chunk)}
-	x.prolog(knowledgeBaseRoot, c.base()+"/api/"+version+"/"+knowledgeBaseDTD, c.at.now)
+	x := c.xml()
+	x.prolog(knowledgeBaseRoot, c.base()+"/api/"+version+"/"+knowledgeBaseDTD, c.datetime())
 	if b.keepAlive(x, knowledgeBaseRoot) != nil {
 		return
 	}
@@ -76,71 +83,59 @@ func serveKnowledgeBase(c *call) {
 		spoiled: c.mishap.answer[InvalidUTF8],
 		control: c.mishap.answer[ControlCharacters],
 	}
-	if c.form.Get("details") == "None" {
-		c.appendIDs(x, ids, since)
-	} else if c.sendEntries(b, x, ids, since, &show) != nil {
-		return
+	if idsOnly {
+		var set numbers
+		for i := range page {
+			set = set.with(page[i].qid.number)
+		}
+		x.idSet(set)
+	} else if len(page) > 0 {
+		x.open("VULN_LIST")
+		for i := range page {
+			c.s.appendEntry(x, &page[i], &show)
+			if b.send(x) != nil {
+				return
+			}
+		}
+		x.close("VULN_LIST")
 	}
+	c.appendWarning(x, len(page), next)
 	x.epilog(knowledgeBaseRoot)
 	_ = b.sendNow(x) // the call keeps the error
 }
 
-func (c *call) sendEntries(b *body, x *xmlBuilder, ids numbers, since int64, show *entryShow) error {
-	listed := false
-	for e, found := c.nextEntry(0, ids, since); found; e, found = c.nextEntry(e.qid.number+1, ids, since) {
-		if !listed {
-			listed = true
-			x.open("VULN_LIST")
-		}
-		c.s.appendEntry(x, &e, show)
-		if err := b.send(x); err != nil {
-			return err
-		}
-	}
-	if listed {
-		x.close("VULN_LIST")
-	}
-	return nil
+// entryQuery is which entries a request wants. "Since" is strict, in whole seconds.
+type entryQuery struct {
+	ids          numbers
+	idMin, idMax int64
+	since        int64
 }
 
-// appendIDs writes the QIDs alone; neighbours become a range.
-func (c *call) appendIDs(x *xmlBuilder, ids numbers, since int64) {
-	var ranges numbers
-	for e, found := c.nextEntry(0, ids, since); found; e, found = c.nextEntry(e.qid.number+1, ids, since) {
-		number := e.qid.number
-		if last := len(ranges) - 1; last >= 0 && ranges[last][1]+1 == number {
-			ranges[last][1] = number
-		} else {
-			ranges = append(ranges, [2]int64{number, number})
-		}
+func parseEntryQuery(form url.Values) *entryQuery {
+	q := &entryQuery{ids: rangesOf(form, "ids"), idMin: numberOf(form, "id_min", 0), idMax: numberOf(form, "id_max", math.MaxInt64), since: math.MinInt64}
+	if form.Has("last_modified_after") {
+		q.since = timeOf(form, "last_modified_after")
 	}
-	if len(ranges) == 0 {
-		return
-	}
-	x.open("ID_SET")
-	for _, r := range ranges {
-		if r[0] == r[1] {
-			x.int("ID", r[0])
-			continue
-		}
-		x.start("ID_RANGE")
-		x.buf = appendRange(x.buf, r)
-		x.end("ID_RANGE")
-	}
-	x.close("ID_SET")
+	return q
 }
 
-// nextEntry returns the first entry from a QID on that is asked for.
-func (c *call) nextEntry(from int64, ids numbers, since int64) (entry, bool) {
-	for ; ; from++ {
-		first, found := ids.from(from)
+// entries lists the entries of a page, and the QID of the first one that has no room on it, 0 if there is none.
+func (c *call) entries(q *entryQuery) (page []entry, next int64) {
+	for from := q.idMin; ; from++ {
+		first, found := q.ids.from(from)
 		if !found {
-			return entry{}, false
+			return page, 0
 		}
 		e, found := c.s.content.entry(first, c.at)
-		if !found || e.qid.hasEntry && ids.contains(e.qid.number) && e.changed > since {
-			return e, found
+		if !found || e.qid.number > q.idMax {
+			return page, 0
 		}
-		from = e.qid.number
+		if from = e.qid.number; !e.qid.hasEntry || !q.ids.contains(from) || e.changed <= q.since {
+			continue
+		}
+		if limit := c.s.options.KnowledgeBasePageCap; limit > 0 && len(page) == limit {
+			return page, from
+		}
+		page = append(page, e)
 	}
 }

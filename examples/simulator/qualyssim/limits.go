@@ -32,7 +32,7 @@ type usage struct {
 }
 
 func newLimits(o *Options) *limits {
-	return &limits{options: o, usage: map[API]*usage{Detections: {}, KnowledgeBase: {}, ActivityLog: {}, NoAPI: {}}}
+	return &limits{options: o, usage: map[API]*usage{Detections: {}, HostList: {}, KnowledgeBase: {}, ActivityLog: {}, NoAPI: {}}}
 }
 
 // refusal is a call over a limit: a code, and the seconds until the next call may come.
@@ -80,8 +80,10 @@ func (l *limits) enter(api API, now time.Time, h http.Header) (refused refusal, 
 	set := func(name string, value int) { h.Set(name, strconv.Itoa(value)) }
 	set("X-RateLimit-Limit", rate)
 	set("X-RateLimit-Window-Sec", int(o.RateWindow/time.Second))
-	set("X-RateLimit-Remaining", remaining)
-	set("X-RateLimit-ToWait-Sec", refused.wait)
+	if refused.code != codeBusy {
+		set("X-RateLimit-Remaining", remaining)
+		set("X-RateLimit-ToWait-Sec", refused.wait)
+	}
 	set(prefix+"Limit", concurrency)
 	set(prefix+"Running", running)
 	return refused, entered

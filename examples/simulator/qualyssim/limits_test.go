@@ -4,7 +4,9 @@
 package qualyssim
 
 import (
+	"context"
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -31,6 +33,39 @@ func TestRateLimitIsEnforced(t *testing.T) {
 	c.clock.move(40 * time.Second)
 	assert.Equal(t, http.StatusOK, c.list(detectionPath, "").StatusCode)
 	assert.Equal(t, http.StatusConflict, c.list(detectionPath, "").StatusCode)
+}
+
+func TestServiceLevels(t *testing.T) {
+	for level, want := range map[ServiceLevel][]string{
+		Express: {"1", "50", "86400"}, Standard: {"2", "300", "3600"}, Enterprise: {"5", "750", "3600"}, Premium: {"10", "2000", "3600"},
+	} {
+		var o Options
+		require.True(t, level.Apply(&o))
+		got := newClient(t, o).list(detectionPath, "").Header
+		assert.Equal(t, want, []string{got.Get("X-Concurrency-Limit-Limit"), got.Get("X-RateLimit-Limit"), got.Get("X-RateLimit-Window-Sec")}, level)
+	}
+	assert.False(t, ServiceLevel("gold").Apply(&Options{}))
+}
+
+// A client that is told nothing about the budget must not take it for used up.
+func TestTooManyAtOnceTellsNoBudget(t *testing.T) {
+	s := New(Options{Concurrency: 1, RateLimit: 1})
+	var inner *httptest.ResponseRecorder
+	s.Intercept(func(_ context.Context, _ Request, _ http.ResponseWriter, _ func(http.ResponseWriter)) bool {
+		s.Intercept(nil)
+		_, entered := s.limits.enter(Detections, s.Now(), http.Header{}) // a call that runs, and has used up the budget
+		assert.True(t, entered)
+		inner = record(t, s, detectionPath, "action=list")
+		return false
+	})
+	record(t, s, detectionPath, "action=list")
+	assert.Equal(t, http.StatusConflict, inner.Code)
+	assert.Contains(t, inner.Body.String(), "<CODE>1960</CODE>", "concurrency is checked first")
+	assert.Equal(t, "1", inner.Header().Get("X-RateLimit-Limit"))
+	assert.NotEmpty(t, inner.Header().Get("X-RateLimit-Window-Sec"))
+	assert.Equal(t, "1", inner.Header().Get("X-Concurrency-Limit-Running"))
+	assert.Empty(t, inner.Header().Values("X-RateLimit-Remaining"))
+	assert.Empty(t, inner.Header().Values("X-RateLimit-ToWait-Sec"))
 }
 
 func TestConcurrencyIsEnforced(t *testing.T) {

@@ -26,6 +26,7 @@ type Detection struct {
 	Status       Status    `json:"status"`
 	Ignored      bool      `json:"ignored,omitempty"`
 	Disabled     bool      `json:"disabled,omitempty"`
+	Removed      string    `json:"removed,omitempty"` // why it vanished, of RemovedDetections
 	FirstFound   time.Time `json:"first_found"`
 	LastFound    time.Time `json:"last_found"`
 	LastUpdate   time.Time `json:"last_update,omitzero"`
@@ -35,6 +36,7 @@ type Detection struct {
 type Entry struct {
 	QID      int64     `json:"qid"`
 	Exists   bool      `json:"exists"`
+	Disabled bool      `json:"disabled,omitempty"`
 	Revision int64     `json:"revision"`
 	Modified time.Time `json:"modified"`
 }
@@ -52,7 +54,7 @@ type Asset struct {
 // that are ignored or disabled. The moment is that of the call.
 func (s *Server) Detections() iter.Seq[Detection] {
 	q := &detectionQuery{
-		idMax: everyHost, updatedSince: -1, processedAfter: -1, hostProcessed: -1, hostScanned: -1,
+		page: hostPage{idMax: everyHost}, updatedSince: -1, processedAfter: -1, hostProcessed: -1, hostScanned: -1,
 		statuses: []string{string(StatusNew), string(StatusActive), string(StatusFixed), string(StatusReopened)},
 		types:    []VulnType{Confirmed, Potential, Info},
 	}
@@ -78,14 +80,9 @@ func (s *Server) DetectionsFor(form url.Values) (iter.Seq[Detection], error) {
 func (s *Server) detectionsFor(q *detectionQuery, m moment) iter.Seq[Detection] {
 	return func(yield func(Detection) bool) {
 		var h host
-		for found := nextHost(s.content, &h, 0, q, m); found; found = nextHost(s.content, &h, h.id+1, q, m) {
+		for found := q.page.next(s.content, &h, 0, q.keeps, m); found; found = q.page.next(s.content, &h, h.id+1, q.keeps, m) {
 			for i := range h.detections {
-				d := &h.detections[i]
-				if !yield(Detection{
-					HostID: h.id, UniqueVulnID: d.uniqueVulnID, QID: d.qid.number, Type: d.qid.vulnType,
-					Severity: d.qid.severity, Port: d.port, Status: d.status, Ignored: d.ignored, Disabled: d.disabled,
-					FirstFound: utc(d.firstFound), LastFound: utc(d.lastFound), LastUpdate: utc(d.lastUpdate),
-				}) {
+				if !yield(h.detections[i].expected(&h)) {
 					return
 				}
 			}
@@ -114,7 +111,7 @@ func (s *Server) QIDs() iter.Seq[Entry] {
 	m := s.moment()
 	return func(yield func(Entry) bool) {
 		for e, found := s.content.entry(0, m); found; e, found = s.content.entry(e.qid.number+1, m) {
-			if !yield(Entry{QID: e.qid.number, Exists: e.qid.hasEntry, Revision: e.number, Modified: utc(e.changed)}) {
+			if !yield(Entry{QID: e.qid.number, Exists: e.qid.hasEntry, Disabled: e.disabled, Revision: e.number, Modified: utc(e.changed)}) {
 				return
 			}
 		}
@@ -167,7 +164,7 @@ func (s *Server) TouchDetection(uniqueVulnID int64, status Status) error {
 	switch {
 	case ok:
 		before = h.detections[i].state
-	case !s.owns(uniqueVulnID):
+	case !s.owns(uniqueVulnID, m):
 		return fmt.Errorf("no detection %d", uniqueVulnID)
 	}
 	s.mu.Lock()
@@ -190,6 +187,7 @@ func (s *Server) ChangeEntry(number int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.touchedEntries[index] = revision{number: before.number + 1, changed: m.now}
+	delete(s.lost, index)
 	return nil
 }
 

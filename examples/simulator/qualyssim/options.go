@@ -11,7 +11,38 @@ import (
 const (
 	DefaultUsername = "qualys_user"
 	DefaultPassword = "pa+ss &w%rd<ö"
+
+	DefaultClientID     = "simulated-client"
+	DefaultClientSecret = "s3cret+of &client"
 )
+
+// ServiceLevel is what a subscription may do, as Qualys sells it.
+type ServiceLevel string
+
+// The service levels of Qualys' documents (of 2018; support can change them).
+const (
+	Express    ServiceLevel = "express"    // 1 call at once, 50 a day
+	Standard   ServiceLevel = "standard"   // 2 at once, 300 an hour
+	Enterprise ServiceLevel = "enterprise" // 5 at once, 750 an hour
+	Premium    ServiceLevel = "premium"    // 10 at once, 2000 an hour
+)
+
+// Apply sets the limits of the level, and reports whether it is known.
+func (l ServiceLevel) Apply(o *Options) bool {
+	switch l {
+	case Express:
+		o.Concurrency, o.RateLimit, o.RateWindow = 1, 50, 24*time.Hour
+	case Standard:
+		o.Concurrency, o.RateLimit, o.RateWindow = 2, 300, time.Hour
+	case Enterprise:
+		o.Concurrency, o.RateLimit, o.RateWindow = 5, 750, time.Hour
+	case Premium:
+		o.Concurrency, o.RateLimit, o.RateWindow = 10, 2000, time.Hour
+	default:
+		return false
+	}
+	return true
+}
 
 // RateHeaders says how the headers of the limits are spelled.
 type RateHeaders string
@@ -27,6 +58,8 @@ const (
 type Options struct {
 	// Username and Password are the account; both default together.
 	Username, Password string
+	// ClientID and ClientSecret are a Qualys API client; both default together.
+	ClientID, ClientSecret string
 
 	// Script, if there is one, is the content, in place of what Seed and the sizes below generate.
 	Script *Script
@@ -38,7 +71,8 @@ type Options struct {
 	// TotalBytes, if positive, replaces Hosts: so many hosts that all of them together, as one page with QDS, tags and
 	// all states, weigh about so many bytes.
 	TotalBytes int64
-	// MinDetections and MaxDetections bound the detections of a host in all states; 1 and 20 by default.
+	// MinDetections and MaxDetections bound the detections of a host in all states; 1 and 20 by default. A negative
+	// MinDetections is none: some hosts then have no detections.
 	MinDetections, MaxDetections int
 	// QIDs is the number of QIDs that hosts draw from, 1500 by default, rounded up to a prime. One in 20 has no entry
 	// in the KnowledgeBase.
@@ -55,6 +89,9 @@ type Options struct {
 	Assets int
 	// AssetSize is the mean size of one asset in bytes, reached by its software list; about 10 kB by default.
 	AssetSize int
+	// AssetCap ends every search of assets after so many, saying that there are no more; a count tells the truth. No
+	// limit by default.
+	AssetCap int
 	// EmptyLastAssetPage makes the last page with assets say hasMore 1, and be followed by one whose asset is null.
 	EmptyLastAssetPage bool
 
@@ -70,12 +107,17 @@ type Options struct {
 	ChangeEvery time.Duration
 	// ChangeShare is the share of detections, entries and assets that change in each interval, 0.01 by default.
 	ChangeShare float64
+	// HostTurnover is the share of hosts that vanish, and of new ones that appear, in each interval of ChangeEvery; none
+	// by default. New hosts have higher IDs.
+	HostTurnover float64
 	// ProcessingDelay is how long after its own time a change becomes visible, as with a scan that is still processed.
 	ProcessingDelay time.Duration
 
 	// PageCap is the largest number of hosts on a page whatever truncation_limit says; no limit by default.
 	PageCap int
-	// PageBytes ends a page of detections after the host that takes it past so many bytes; no limit by default.
+	// KnowledgeBasePageCap is the largest number of entries in an answer of the KnowledgeBase; no limit by default.
+	KnowledgeBasePageCap int
+	// PageBytes ends a page of hosts after the host that takes it past so many bytes; no limit by default.
 	PageBytes int64
 	// NoGzip never compresses answers.
 	NoGzip bool
@@ -98,6 +140,8 @@ type Options struct {
 	// TokenLifetime is how long a bearer token is valid, four hours by default.
 	TokenLifetime time.Duration
 
+	// NoHostListPermission refuses the host list with 403.
+	NoHostListPermission bool
 	// NoKnowledgeBasePermission refuses the KnowledgeBase with 403.
 	NoKnowledgeBasePermission bool
 	// KnowledgeBaseDelay is the time the KnowledgeBase takes for each QID asked for before it answers.
@@ -114,15 +158,16 @@ func (o Options) withDefaults() Options {
 	if o.Script != nil {
 		o.Hosts, o.Assets, o.Activities, o.TotalBytes, o.ChangeEvery = -1, -1, -1, 0, 0
 	}
+	if o.ClientID == "" && o.ClientSecret == "" {
+		o.ClientID, o.ClientSecret = DefaultClientID, DefaultClientSecret
+	}
 	o.Hosts = countOr(o.Hosts, 20)
 	o.Assets = countOr(o.Assets, 20)
 	o.Activities = countOr(o.Activities, 50)
 	if o.MaxDetections <= 0 {
 		o.MaxDetections = max(20, o.MinDetections)
 	}
-	if o.MinDetections <= 0 {
-		o.MinDetections = 1
-	}
+	o.MinDetections = countOr(o.MinDetections, 1)
 	o.MinDetections = min(o.MinDetections, o.MaxDetections)
 	if o.QIDs <= 0 {
 		o.QIDs = 1500
@@ -142,6 +187,9 @@ func (o Options) withDefaults() Options {
 		o.Start = o.Clock()
 	}
 	o.Start = o.Start.UTC().Truncate(time.Second)
+	if o.HostTurnover < 0 || o.HostTurnover > 1 || o.ChangeEvery <= 0 {
+		o.HostTurnover = 0
+	}
 	if o.ChangeShare <= 0 || o.ChangeShare > 1 {
 		o.ChangeShare = 0.01
 	}

@@ -117,6 +117,31 @@ func parseTime(value string) (unix int64, ok bool) {
 	return t.Unix(), err == nil && !strings.Contains(value, ".")
 }
 
+// timeOf is a time parameter in Unix seconds, -1 if it is not given.
+func timeOf(form url.Values, name string) int64 {
+	unix, ok := parseTime(form.Get(name))
+	if !ok {
+		return -1
+	}
+	return unix
+}
+
+func numberOf(form url.Values, name string, byDefault int64) int64 {
+	if n, err := strconv.ParseInt(form.Get(name), 10, 64); err == nil {
+		return n
+	}
+	return byDefault
+}
+
+// rangesOf is a parameter of numbers and ranges; every number if it is not given.
+func rangesOf(form url.Values, name string) numbers {
+	if form.Get(name) == "" {
+		return nil
+	}
+	r, _ := parseRanges(form.Get(name))
+	return r
+}
+
 // numbers are sorted ranges of numbers that do not overlap; nil holds every number.
 type numbers [][2]int64
 
@@ -144,6 +169,15 @@ func parseRanges(value string) (ranges numbers, why string) {
 		}
 	}
 	return merged, ""
+}
+
+// with adds a number that is larger than all others.
+func (n numbers) with(number int64) numbers {
+	if last := len(n) - 1; last >= 0 && n[last][1]+1 == number {
+		n[last][1] = number
+		return n
+	}
+	return append(n, [2]int64{number, number})
 }
 
 // from returns the first of the numbers that is not below number.

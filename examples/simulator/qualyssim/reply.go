@@ -49,6 +49,12 @@ var replies = map[Fault]reply{
 	Maintenance:            {status: http.StatusServiceUnavailable, html: maintenancePage},
 	MaintenanceReturn:      {status: http.StatusServiceUnavailable, code: 1999, text: "The platform is under maintenance."},
 	TokenExpired:           {status: http.StatusUnauthorized},
+	GatewayTimeout:         {status: http.StatusGatewayTimeout, html: "<html><body><h1>504 Gateway Time-out</h1></body></html>\n"},
+	OriginTimeout:          {status: 524, html: "<html><body><h1>524 A timeout occurred</h1></body></html>\n"},
+	RequestTimeout:         {status: http.StatusRequestTimeout, html: "<html><body><h1>408 Request Time-out</h1></body></html>\n"},
+	LimitText:              {status: http.StatusConflict},
+	LimitEmpty:             {status: http.StatusConflict},
+	NoToken:                {status: http.StatusOK},
 	Failed:                 {status: http.StatusOK},
 	Redirect:               {status: http.StatusFound},
 	Empty:                  {status: http.StatusOK},
@@ -64,6 +70,10 @@ func (c *call) fault(m *mishap) {
 	switch m.reply {
 	case TooManyRequests:
 		c.tooManyRequests(r.status, m.wait)
+	case LimitText, LimitEmpty:
+		c.limitWithoutCode(r.status, m)
+	case NoToken:
+		c.json(r.status, map[string]any{"message": "Signed in", "status": "OK"})
 	case TokenExpired:
 		c.unauthorized("JWT expired")
 	case Failed:
@@ -82,8 +92,32 @@ func (c *call) fault(m *mishap) {
 		}
 		c.write(b)
 	default:
+		if r.status == http.StatusServiceUnavailable && m.wait > 0 {
+			c.w.Header().Set("Retry-After", strconv.Itoa(m.wait))
+		}
 		c.send(r, m.wait)
 	}
+}
+
+// limitWithoutCode answers as was reported of both hosts: a text or nothing.
+func (c *call) limitWithoutCode(status int, m *mishap) {
+	if c.gateway() && m.status == 0 {
+		status = http.StatusTooManyRequests
+	}
+	name := m.waitHeader
+	if name == "" {
+		name = "X-RateLimit-ToWait-Sec"
+	}
+	if m.wait > 0 && name != "none" {
+		c.w.Header().Set(name, strconv.Itoa(m.wait))
+	}
+	text := ""
+	if m.reply == LimitText {
+		text = "This API cannot be run again for another " + strconv.Itoa(m.wait) + " seconds."
+	}
+	c.w.Header().Set("Content-Type", "text/plain")
+	c.w.WriteHeader(status)
+	c.write([]byte(text))
 }
 
 // send answers with a reply that has a code or a page.
@@ -105,14 +139,15 @@ func (c *call) send(r reply, wait int) {
 // simpleReturn answers with Qualys' error document, every other time without an XML declaration. A wait of 0 is left
 // out, unless the code is that of the rate limit.
 func (c *call) simpleReturn(status, code int, text string, wait int) {
-	x := &xmlBuilder{pretty: true}
-	if c.number%2 == 0 {
-		x.buf = append(x.buf, `<?xml version="1.0" encoding="UTF-8" ?>`+"\n"...)
+	x := c.xml()
+	x.pretty = true
+	if c.number%2 == 0 || x.leading != "" {
+		x.declaration()
 	}
 	x.buf = append(x.buf, `<!DOCTYPE SIMPLE_RETURN SYSTEM "`+c.base()+`/api/2.0/simple_return.dtd">`+"\n"...)
 	x.open("SIMPLE_RETURN")
 	x.open("RESPONSE")
-	x.time("DATETIME", c.at.now)
+	x.plain("DATETIME", c.datetime())
 	x.int("CODE", int64(code))
 	x.text("TEXT", text)
 	if wait > 0 || code == codeRateLimit {
@@ -130,19 +165,21 @@ func (c *call) simpleReturn(status, code int, text string, wait int) {
 	}
 	c.w.Header().Set("Content-Type", "application/xml")
 	c.w.WriteHeader(status)
-	c.write(x.buf)
+	c.write(c.encoded(x.buf))
 }
 
 // genericReturn answers as old endpoints do.
 func (c *call) genericReturn(status int, text string) {
-	x := &xmlBuilder{pretty: true}
-	x.buf = append(x.buf, `<?xml version="1.0" encoding="UTF-8" ?>`+"\n"+`<!DOCTYPE GENERIC_RETURN SYSTEM "`+c.base()+`/generic_return.dtd">`+"\n"...)
+	x := c.xml()
+	x.pretty = true
+	x.declaration()
+	x.buf = append(x.buf, `<!DOCTYPE GENERIC_RETURN SYSTEM "`+c.base()+`/generic_return.dtd">`+"\n"...)
 	x.open("GENERIC_RETURN")
 	x.attribute("RETURN", "status", "FAILED", text)
 	x.close("GENERIC_RETURN")
 	c.w.Header().Set("Content-Type", "text/xml")
 	c.w.WriteHeader(status)
-	c.write(x.buf)
+	c.write(c.encoded(x.buf))
 }
 
 func (c *call) html(status int, page string) {

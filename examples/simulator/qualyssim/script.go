@@ -253,7 +253,7 @@ func (s *Script) entry(from int64, _ moment) (entry, bool) {
 		return entry{}, false
 	}
 	return entry{
-		qid: &qid{number: number, vulnType: Confirmed, severity: 3, hasEntry: true}, script: scripted,
+		qid: &qid{number: number, vulnType: Confirmed, severity: 3, hasEntry: true}, script: scripted, disabled: scripted.Disabled,
 		revision: revision{changed: unixOf(scripted.Modified)},
 	}, true
 }
@@ -278,7 +278,7 @@ func (s *Script) activity(upTo int64, _ moment) (activity, bool) {
 	return s.rows.upTo(upTo)
 }
 
-func (s *Script) size(from int64) (hosts int, bytes int64) {
+func (s *Script) size(from int64, _ moment) (hosts int, bytes int64) {
 	const hostBytes = 800
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -10,6 +10,7 @@ package qualyssim
 
 import (
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -20,6 +21,9 @@ type Server struct {
 
 	content     content
 	interceptor atomic.Pointer[Interceptor]
+
+	credentials atomic.Pointer[Credentials]
+	rotating    sync.Mutex // guards changes of credentials
 
 	limits *limits
 	tokens *tokens
@@ -38,6 +42,7 @@ func New(o Options) *Server {
 		tokens:       &tokens{options: &o, valid: map[string]*token{}},
 		mux:          http.NewServeMux(),
 	}
+	s.credentials.Store(&Credentials{o.Username, o.Password, o.ClientID, o.ClientSecret})
 	s.content = s.subscription
 	if o.Script != nil {
 		s.content = o.Script
@@ -46,10 +51,13 @@ func New(o Options) *Server {
 	s.faults.set(o.Faults)
 
 	s.mux.Handle("/api/{version}/fo/asset/host/vm/detection/{$}", s.endpoint(Detections, serveDetections))
+	s.mux.Handle("/api/{version}/fo/asset/host/{$}", s.endpoint(HostList, serveHostList))
 	s.mux.Handle("/api/{version}/fo/knowledge_base/vuln/{$}", s.endpoint(KnowledgeBase, serveKnowledgeBase))
 	s.mux.Handle("/api/{version}/fo/activity_log/{$}", s.endpoint(ActivityLog, serveActivity))
 	s.mux.Handle("/api/", s.endpoint(NoAPI, serveUnknownAPI))
 	s.mux.Handle("/auth", s.endpoint(Auth, serveAuth))
+	s.mux.Handle("/auth/oidc", s.endpoint(Auth, serveClientAuth))
+	s.mux.Handle("/auth/oauth", s.endpoint(Auth, serveClientAuth))
 	s.mux.Handle("/rest/2.0/search/am/asset", s.endpoint(Assets, serveAssetSearch))
 	s.mux.Handle("/rest/2.0/count/am/asset", s.endpoint(Assets, serveAssetCount))
 	s.mux.Handle("/", s.endpoint(NoAPI, serveUnknown))

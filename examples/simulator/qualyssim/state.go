@@ -69,8 +69,9 @@ var initialSteps = []int64{
 	0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, firstFixedStep, firstFixedStep, firstReopenStep, 5, 5, 6, 6,
 }
 
-// detectionState is where the course of a detection stands at m. d is the detection's own dice.
-func (t *timeline) detectionState(d dice, m moment) state {
+// detectionState is where the course of a detection stands at m. d is the detection's own dice. A host that was born after
+// the start has no history: all its detections are found when it appears.
+func (t *timeline) detectionState(d dice, m moment, born int64) state {
 	l := t.newLife(&d)
 	initial := pick(&d, initialSteps)
 	if unborn := d.oneIn(32); unborn && t.every > 0 {
@@ -78,11 +79,20 @@ func (t *timeline) detectionState(d dice, m moment) state {
 	}
 	neverUpdated := d.oneIn(6)
 
-	step := initial + l.changes(m)
+	var before int64
+	if born > 0 {
+		initial, neverUpdated, before = 0, false, l.changes(moment{tick: born})
+	}
+	step := initial + l.changes(m) - before
 	if step < 0 {
 		return state{}
 	}
-	at := func(step int64) int64 { return t.changeTime(l, step-initial) }
+	at := func(step int64) int64 {
+		if born > 0 && step == 0 {
+			return t.unix(born)
+		}
+		return t.changeTime(l, before+step-initial)
+	}
 
 	current := at(step)
 	s := state{

@@ -19,6 +19,11 @@ type subscription struct {
 	touchedDetections map[int64]state
 	touchedEntries    map[int]revision
 	touchedAssets     map[int]revision
+	purged            map[int]moment // by host
+	merged            map[int]int    // hosts whose agent another one took over, by that one
+	ignored           map[int64]bool // by detection
+	disabled          map[int64]bool // by QID
+	lost              map[int]bool   // entries
 }
 
 func newSubscription(o Options) *subscription {
@@ -28,6 +33,11 @@ func newSubscription(o Options) *subscription {
 		touchedDetections: map[int64]state{},
 		touchedEntries:    map[int]revision{},
 		touchedAssets:     map[int]revision{},
+		purged:            map[int]moment{},
+		merged:            map[int]int{},
+		ignored:           map[int64]bool{},
+		disabled:          map[int64]bool{},
+		lost:              map[int]bool{},
 	}
 	if o.Script != nil {
 		return s
@@ -55,6 +65,7 @@ type qid struct {
 	severity int64
 	vulnType VulnType
 	hasEntry bool
+	disabled bool
 }
 
 const (
@@ -71,6 +82,7 @@ func newQIDs(seed uint64, n int) []qid {
 			severity: int64(d.between(1, 5)),
 			vulnType: pick(&d, []VulnType{Confirmed, Confirmed, Confirmed, Confirmed, Confirmed, Confirmed, Confirmed, Potential, Potential, Info}),
 			hasEntry: !d.oneIn(20),
+			disabled: d.oneIn(50),
 		}
 	}
 	return qids
@@ -118,13 +130,10 @@ func (s *subscription) hostID(index int) int64 {
 	return firstHostID + int64(index*hostIDStride+d.below(hostIDStride))
 }
 
-// hostFrom is the index of the first host whose ID is not below id; it may be past the last host.
+// hostFrom is the index of the first host whose ID is not below id; it may be past the last host that there has been.
 func (s *subscription) hostFrom(id int64) int {
 	if id <= firstHostID {
 		return 0
-	}
-	if id >= firstHostID+int64(s.options.Hosts)*hostIDStride {
-		return s.options.Hosts
 	}
 	index := int((id - firstHostID) / hostIDStride)
 	if s.hostID(index) < id {
@@ -141,6 +150,7 @@ func (s *subscription) load(h *host, index int, m moment) {
 	first, stride := d.below(len(s.qids)), 1+d.below(len(s.qids)-1)
 
 	*h = host{index: index, id: s.hostID(index), assetID: s.assetID(index), detections: h.detections[:0]}
+	born := s.born(index)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for number := range count {
@@ -153,13 +163,12 @@ func (s *subscription) load(h *host, index int, m moment) {
 		if d.oneIn(2) {
 			found.port = pick(&d, ports)
 		}
-		flags := newDice(seed, purposeDetectionFlags, uint64(index), uint64(number))
-		found.ignored, found.disabled = flags.oneIn(50), flags.oneIn(50)
+		found.ignored, found.disabled = s.isIgnored(index, &found), s.isDisabled(found.qid)
 		touched, ok := s.touchedDetections[found.uniqueVulnID]
 		if ok {
 			found.state = touched
 		} else {
-			found.state = s.detectionState(d, m)
+			found.state = s.detectionState(d, m, born)
 		}
 		if found.status == "" {
 			continue
@@ -168,15 +177,40 @@ func (s *subscription) load(h *host, index int, m moment) {
 		h.processed = max(h.processed, found.processed)
 		h.detections = append(h.detections, found)
 	}
+	if len(h.detections) == 0 { // it was scanned all the same
+		h.scanned = s.unix(born) - int64(d.between(60, 30*day))
+		h.processed = h.scanned
+	}
+}
+
+// isIgnored says whether a detection is ignored. The caller holds mu.
+func (s *subscription) isIgnored(index int, d *detection) bool {
+	if ignored, ok := s.ignored[d.uniqueVulnID]; ok {
+		return ignored
+	}
+	flags := newDice(s.options.Seed, purposeDetectionFlags, uint64(index), uint64(d.number))
+	return flags.oneIn(50)
+}
+
+// isDisabled says whether a QID is disabled. The caller holds mu.
+func (s *subscription) isDisabled(q *qid) bool {
+	if disabled, ok := s.disabled[q.number]; ok {
+		return disabled
+	}
+	return q.disabled
 }
 
 var ports = []int64{22, 80, 135, 443, 445, 1433, 3306, 3389, 5432, 8080, 8443, 9200}
 
 // owns says whether there is, was or will be a detection of that ID.
-func (s *subscription) owns(uniqueVulnID int64) bool {
+func (s *subscription) owns(uniqueVulnID int64, m moment) bool {
 	index, number := s.locate(uniqueVulnID)
 	d := newDice(s.options.Seed, purposeHost, uint64(index), 0)
-	return index >= 0 && index < s.options.Hosts && number < d.between(s.options.MinDetections, s.options.MaxDetections)
+	if index < 0 || index >= s.places(m) {
+		return false
+	}
+	_, gone := s.gone(index, m)
+	return !gone && number < d.between(s.options.MinDetections, s.options.MaxDetections)
 }
 
 // locate is the place that an ID of a detection stands for, index -1 for none.
@@ -191,7 +225,7 @@ func (s *subscription) locate(uniqueVulnID int64) (index, number int) {
 
 // find loads the host of a detection and says where in the host it is.
 func (s *subscription) find(uniqueVulnID int64, m moment) (h host, position int, ok bool) {
-	if !s.owns(uniqueVulnID) {
+	if !s.owns(uniqueVulnID, m) {
 		return host{}, 0, false
 	}
 	index, _ := s.locate(uniqueVulnID)

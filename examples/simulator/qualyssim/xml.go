@@ -13,6 +13,11 @@ type xmlBuilder struct {
 	buf    []byte
 	pretty bool
 	depth  int
+
+	// What faults change.
+	zone     string // in place of the Z of times
+	encoding string // declared in place of UTF-8
+	leading  string // stands before the XML declaration
 }
 
 const spaces = "                                "
@@ -108,6 +113,9 @@ func (x *xmlBuilder) time(name string, unix int64) {
 	}
 	x.start(name)
 	x.buf = appendTime(x.buf, unix)
+	if x.zone != "Z" {
+		x.buf = append(x.buf[:len(x.buf)-1], x.zone...)
+	}
 	x.end(name)
 }
 
@@ -135,16 +143,22 @@ func (x *xmlBuilder) comment(text string) {
 
 const evaluationComment = "<!-- This report was generated with an evaluation version of Qualys //-->\n"
 
+func (x *xmlBuilder) declaration() {
+	x.buf = append(x.buf, x.leading...)
+	x.buf = append(x.buf, `<?xml version="1.0" encoding="`+x.encoding+"\" ?>\n"...)
+}
+
 // prolog writes what stands before and including the root's RESPONSE and its DATETIME.
-func (x *xmlBuilder) prolog(root, dtd string, now int64) {
-	x.buf = append(x.buf, `<?xml version="1.0" encoding="UTF-8" ?>`+"\n<!DOCTYPE "...)
+func (x *xmlBuilder) prolog(root, dtd, datetime string) {
+	x.declaration()
+	x.buf = append(x.buf, "<!DOCTYPE "...)
 	x.buf = append(x.buf, root...)
 	x.buf = append(x.buf, ` SYSTEM "`...)
 	x.buf = append(x.buf, dtd...)
 	x.buf = append(x.buf, "\">\n"+evaluationComment...)
 	x.open(root)
 	x.open("RESPONSE")
-	x.time("DATETIME", now)
+	x.plain("DATETIME", datetime)
 	x.comment("keep-alive for " + root + " ")
 }
 

@@ -8,8 +8,8 @@
 //
 // With --config it reads the configuration of a collector, with environment variables in it, and checks every receiver
 // qualysvmdr; it can be given more than once, as for the collector. Without, QUALYS_USERNAME and QUALYS_PASSWORD are taken
-// from the environment. One request is sent for each dataset, no refused login is repeated, and the exit status is 1 if
-// anything is missing. Authenticators (auth:) run in a collector only: a dataset that needs one counts as missing.
+// from the environment, or, for a Qualys API client, QUALYS_CLIENT_ID and QUALYS_CLIENT_SECRET. One request is sent for each
+// dataset, no rejected login is repeated, and the exit status is 1 if anything is missing. Authenticators (auth:) run in a collector only: a dataset that needs one counts as missing.
 package main
 
 import (
@@ -51,6 +51,7 @@ func main() {
 type options struct {
 	configs                             []string
 	platform, server, gateway, datasets string
+	clientType                          string
 	timeout                             time.Duration
 }
 
@@ -66,6 +67,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	set.StringVar(&o.server, "server", "", "`URL` of the API server, instead of the platform's")
 	set.StringVar(&o.gateway, "gateway", "", "`URL` of the API gateway, instead of the platform's")
 	set.StringVar(&o.datasets, "datasets", "vulnerabilities,knowledge_base,asset_inventory,activity_log", "`names` of the datasets to check, without --config")
+	set.StringVar(&o.clientType, "client-type", "user", "whose the API client in QUALYS_CLIENT_ID is: that of a `user or subscription`, without --config")
 	set.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long each check may take")
 	if err := set.Parse(args); err != nil {
 		return nil, err
@@ -142,6 +144,9 @@ func (o *options) receiver() (*qualysvmdrreceiver.Config, error) {
 		"gateway":  map[string]any{"endpoint": o.gateway},
 		"username": os.Getenv("QUALYS_USERNAME"),
 		"password": os.Getenv("QUALYS_PASSWORD"),
+	}
+	if id := os.Getenv("QUALYS_CLIENT_ID"); id != "" {
+		settings["client_id"], settings["client_secret"], settings["client_type"] = id, os.Getenv("QUALYS_CLIENT_SECRET"), o.clientType
 	}
 	for dataset := range strings.SplitSeq(o.datasets, ",") {
 		settings[strings.TrimSpace(dataset)] = nil

@@ -51,19 +51,42 @@ type head struct {
 // (ErrUnreadable), the error comes with an empty Journal that can be used: what it held is gone with the next append;
 // Clear also frees the space. The Journal of any other error, which is the storage client's, is of no use.
 func (s *Store) OpenJournal(ctx context.Context, name string, entrySize int) (*Journal, []byte, error) {
+	var entries []byte
+	j, err := s.ReadJournal(ctx, name, entrySize, func(some []byte) error {
+		entries = append(entries, some...)
+		return nil
+	})
+	if err != nil {
+		return j, nil, err
+	}
+	return j, entries, nil
+}
+
+// ReadJournal is OpenJournal for a journal that is larger than memory: visit is called for some entries after the other, which
+// it may not keep, and whose number is such that they fit into a chunk. An error of visit ends the reading and is returned as it
+// is, without a Journal. Of a journal that is damaged, visit has got the entries before the damage. A Journal that is only read
+// may be read at any time.
+func (s *Store) ReadJournal(ctx context.Context, name string, entrySize int, visit func(entries []byte) error) (*Journal, error) {
 	if entrySize < 1 || entrySize > chunkBytes {
-		return nil, nil, fmt.Errorf("journal %q: entries cannot have %d bytes", name, entrySize)
+		return nil, fmt.Errorf("journal %q: entries cannot have %d bytes", name, entrySize)
 	}
 	j := &Journal{name: name, entrySize: entrySize, perChunk: chunkBytes / entrySize}
 	j.reset()
 	if s.client == nil {
-		return j, nil, nil
+		return j, nil
 	}
-	entries, err := j.load(ctx, s)
-	if err != nil {
-		return j, nil, fmt.Errorf("journal %q: %w", name, err)
+	var refused error
+	err := j.load(ctx, s, func(entries []byte) error {
+		refused = visit(entries)
+		return refused
+	})
+	switch {
+	case refused != nil:
+		return nil, refused
+	case err != nil:
+		return j, fmt.Errorf("journal %q: %w", name, err)
 	}
-	return j, entries, nil
+	return j, nil
 }
 
 // NewJournal returns an empty journal of that name without reading what the storage may hold under it, which the first append
@@ -74,7 +97,7 @@ func (s *Store) NewJournal(name string, entrySize int) *Journal {
 	return j
 }
 
-func (j *Journal) load(ctx context.Context, s *Store) ([]byte, error) {
+func (j *Journal) load(ctx context.Context, s *Store, visit func([]byte) error) error {
 	var stored head
 	found, err := s.load(ctx, j.headKey(), headVersion, &stored)
 	switch {
@@ -83,29 +106,29 @@ func (j *Journal) load(ctx context.Context, s *Store) ([]byte, error) {
 	case found && err == nil && stored.Entries < 0:
 		err = fmt.Errorf("%w: %d entries", ErrUnreadable, stored.Entries)
 	case !found && err != nil:
-		return nil, err
+		return err
 	}
 	if err != nil {
 		stored = head{}
 	}
 
-	entries, damage := j.loadChunks(ctx, s, stored)
+	last, damage := j.loadChunks(ctx, s, stored, visit)
 	if err == nil {
 		err = damage
 	}
 	if err != nil || !found {
-		return nil, err
+		return err
 	}
 	j.head = stored
-	if rest := len(entries) % (j.perChunk * j.entrySize); rest > 0 {
-		j.tail = append(j.newChunk(), entries[len(entries)-rest:]...)
+	if len(last) > 0 && len(last) < j.perChunk*j.entrySize {
+		j.tail = append(j.newChunk(), last...)
 	}
-	return entries, nil
+	return nil
 }
 
-// loadChunks returns the entries that the head speaks of. It looks beyond them, and beyond a damaged chunk, up to the
-// first key that is absent, so that Clear can delete what is left over.
-func (j *Journal) loadChunks(ctx context.Context, s *Store, stored head) (entries []byte, damage error) {
+// loadChunks calls visit for the entries that the head speaks of, chunk by chunk, and returns those of the last one. It looks
+// beyond them, and beyond a damaged chunk, up to the first key that is absent, so that Clear can delete what is left over.
+func (j *Journal) loadChunks(ctx context.Context, s *Store, stored head, visit func([]byte) error) (last []byte, damage error) {
 	missing := stored.Entries
 	for index := 0; ; {
 		keys := make([]string, readChunks)
@@ -118,18 +141,21 @@ func (j *Journal) loadChunks(ctx context.Context, s *Store, stored head) (entrie
 		}
 		for _, chunk := range chunks {
 			if missing == 0 && chunk == nil {
-				return entries, damage
+				return last, damage
 			}
 			wanted := min(missing, j.perChunk)
 			end := chunkHeader + wanted*j.entrySize
 			switch {
 			case wanted == 0:
 			case len(chunk) < end || binary.BigEndian.Uint64(chunk) != stored.Generation:
-				entries, missing = nil, 0
+				missing = 0
 				damage = fmt.Errorf("%w: chunk %d is missing or not whole", ErrUnreadable, index)
 			default:
-				entries = append(entries, chunk[chunkHeader:end]...)
+				last = chunk[chunkHeader:end]
 				missing -= wanted
+				if err := visit(last); err != nil {
+					return nil, err
+				}
 			}
 			index++
 			j.keys = index

@@ -229,3 +229,28 @@ func TestEntriesHaveASize(t *testing.T) {
 		require.ErrorContains(t, err, fmt.Sprintf("cannot have %d bytes", entrySize))
 	}
 }
+
+func TestJournalIsReadInPartsThatAreNotKept(t *testing.T) {
+	c := newClient()
+	s, j, _ := open(t, c, 16)
+	want := sequence(16, 0, 5000)
+	update(t, s, func(tx *Tx) { tx.Append(j, want) })
+	var read []byte
+	parts := 0
+	_, err := s.ReadJournal(t.Context(), "delivered", 16, func(entries []byte) error {
+		assert.LessOrEqual(t, len(entries), chunkBytes)
+		read = append(read, entries...)
+		parts++
+		return nil
+	})
+	require.NoError(t, err)
+	assert.Equal(t, string(want), string(read))
+	assert.Greater(t, parts, 1)
+
+	_, err = s.ReadJournal(t.Context(), "delivered", 16, func([]byte) error { return errDisk })
+	assert.Equal(t, errDisk, err)
+	more := sequence(16, 5000, 1)
+	update(t, s, func(tx *Tx) { tx.Append(j, more) })
+	_, _, entries := open(t, c, 16)
+	assert.Equal(t, string(append(want, more...)), string(entries), "what was only read has changed nothing")
+}

@@ -13,55 +13,79 @@ import (
 
 var refusedAt = time.Date(2025, 3, 4, 5, 6, 7, 0, time.FixedZone("CET", 3600))
 
+// badLogin is a refusal that holds for a quarter of an hour.
+var badLogin = Refusal{Message: "Bad Login/Password", Since: refusedAt, Next: refusedAt.Add(15 * time.Minute), Tries: 3}
+
 func remember(t *testing.T, c *client) *Refusals {
 	t.Helper()
 	r := NewRefusals(New(c))
-	require.NoError(t, r.Remember(t.Context(), "server", "example_ab1", "correct horse", refusedAt, "Bad Login/Password"))
+	require.NoError(t, r.Remember(t.Context(), "server", badLogin, "example_ab1", "correct horse"))
 	return r
 }
 
-func TestRecentRefusal(t *testing.T) {
+func TestRefusedCredentialsAreKnownAfterARestart(t *testing.T) {
 	tests := map[string]struct {
-		endpoint, username, password string
-		after                        time.Duration
-		want                         bool
+		endpoint    string
+		credentials []string
+		want        bool
 	}{
-		"at once":                   {"server", "example_ab1", "correct horse", 0, true},
-		"shortly before the end":    {"server", "example_ab1", "correct horse", 15*time.Minute - 1, true},
-		"after 15 minutes":          {"server", "example_ab1", "correct horse", 15 * time.Minute, false},
-		"clock was set back":        {"server", "example_ab1", "correct horse", -10 * time.Minute, true},
-		"clock was set back by far": {"server", "example_ab1", "correct horse", -24 * time.Hour, false},
-		"another password":          {"server", "example_ab1", "correct horse2", 0, false},
-		"another user":              {"server", "example_ab2", "correct horse", 0, false},
-		"the same letters":          {"server", "example_ab1c", "orrect horse", 0, false},
-		"another endpoint":          {"gateway", "example_ab1", "correct horse", 0, false},
+		"the same":         {"server", []string{"example_ab1", "correct horse"}, true},
+		"another password": {"server", []string{"example_ab1", "correct horse2"}, false},
+		"another user":     {"server", []string{"example_ab2", "correct horse"}, false},
+		"the same letters": {"server", []string{"example_ab1c", "orrect horse"}, false},
+		"one part":         {"server", []string{"example_ab1"}, false},
+		"another endpoint": {"gateway", []string{"example_ab1", "correct horse"}, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			c := newClient()
 			remember(t, c)
 			afterRestart := NewRefusals(New(c))
-			message, since, ok := afterRestart.Recent(t.Context(), tt.endpoint, tt.username, tt.password, refusedAt.Add(tt.after))
-			assert.Equal(t, tt.want, ok)
-			if tt.want {
-				assert.Equal(t, "Bad Login/Password", message)
-				assert.True(t, refusedAt.Equal(since), "%s", since)
-			} else {
-				assert.Empty(t, message)
-				assert.Zero(t, since)
+			refusal, known := afterRestart.Recall(t.Context(), tt.endpoint)
+			assert.Equal(t, tt.endpoint == "server", known)
+			assert.Equal(t, tt.want, refusal.Of(tt.credentials...))
+			if known {
+				assert.Equal(t, "Bad Login/Password", refusal.Message)
+				assert.True(t, refusedAt.Equal(refusal.Since), "%s", refusal.Since)
+				assert.True(t, badLogin.Next.Equal(refusal.Next), "%s", refusal.Next)
+				assert.Equal(t, 3, refusal.Tries)
 			}
 		})
+	}
+}
+
+func TestRefusalsHoldForAWhile(t *testing.T) {
+	for name, tt := range map[string]struct {
+		after time.Duration
+		want  bool
+	}{
+		"at once":                   {0, true},
+		"shortly before the end":    {15*time.Minute - 1, true},
+		"after 15 minutes":          {15 * time.Minute, false},
+		"clock was set back":        {-10 * time.Minute, true},
+		"clock was set back by far": {-24 * time.Hour, false},
+	} {
+		assert.Equal(t, tt.want, badLogin.Holds(refusedAt.Add(tt.after)), name)
 	}
 }
 
 func TestRefusalsOfBothEndpoints(t *testing.T) {
 	c := newClient()
 	r := remember(t, c)
-	require.NoError(t, r.Remember(t.Context(), "gateway", "example_ab1", "correct horse", refusedAt, "locked"))
-	message, _, _ := r.Recent(t.Context(), "server", "example_ab1", "correct horse", refusedAt)
-	assert.Equal(t, "Bad Login/Password", message)
-	message, _, _ = r.Recent(t.Context(), "gateway", "example_ab1", "correct horse", refusedAt)
-	assert.Equal(t, "locked", message)
+	locked := badLogin
+	locked.Message = "locked"
+	require.NoError(t, r.Remember(t.Context(), "gateway", locked, "example_ab1", "correct horse"))
+	server, _ := r.Recall(t.Context(), "server")
+	assert.Equal(t, "Bad Login/Password", server.Message)
+	gateway, _ := r.Recall(t.Context(), "gateway")
+	assert.Equal(t, "locked", gateway.Message)
+
+	require.NoError(t, r.Forget(t.Context(), "server"))
+	require.NoError(t, r.Forget(t.Context(), "elsewhere"))
+	_, known := r.Recall(t.Context(), "server")
+	assert.False(t, known)
+	_, known = r.Recall(t.Context(), "gateway")
+	assert.True(t, known)
 }
 
 func TestCredentialsAreNotStored(t *testing.T) {
@@ -75,21 +99,23 @@ func TestCredentialsAreNotStored(t *testing.T) {
 	assert.NotEqual(t, first.data, second.data, "without a random key of its own the hash could be looked up")
 }
 
-func TestRefusalsThatCannotBeReadAreStartedAfresh(t *testing.T) {
+func TestRefusalsThatCannotBeReadAreStartedAnew(t *testing.T) {
 	for name, stored := range map[string]string{
-		"garbage":      "{",
-		"no key":       `{"version":1,"document":{"endpoints":{}}}`,
-		"no endpoints": `{"version":1,"document":{"key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}`,
+		"garbage":         "{",
+		"another version": `{"version":1,"document":{"key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","endpoints":{"server":{}}}}`,
+		"no key":          `{"version":2,"document":{"endpoints":{}}}`,
+		"no endpoints":    `{"version":2,"document":{"key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClient()
 			c.data["document/refusals"] = []byte(stored)
 			r := NewRefusals(New(c))
-			_, _, ok := r.Recent(t.Context(), "server", "example_ab1", "correct horse", refusedAt)
-			assert.False(t, ok)
+			_, known := r.Recall(t.Context(), "server")
+			assert.False(t, known)
+			require.NoError(t, r.Forget(t.Context(), "server"))
 			remember(t, c)
-			_, _, ok = r.Recent(t.Context(), "server", "example_ab1", "correct horse", refusedAt)
-			assert.True(t, ok)
+			_, known = r.Recall(t.Context(), "server")
+			assert.True(t, known)
 		})
 	}
 }
@@ -97,12 +123,12 @@ func TestRefusalsThatCannotBeReadAreStartedAfresh(t *testing.T) {
 func TestRefusalsTellWhenTheyCannotBeStored(t *testing.T) {
 	c := newClient()
 	c.writeErr = errDisk
-	require.ErrorIs(t, NewRefusals(New(c)).Remember(t.Context(), "server", "example_ab1", "correct horse", refusedAt, "Bad Login/Password"), errDisk)
+	require.ErrorIs(t, NewRefusals(New(c)).Remember(t.Context(), "server", badLogin, "example_ab1", "correct horse"), errDisk)
 }
 
 func TestRefusalsWithoutStorage(t *testing.T) {
 	r := NewRefusals(New(nil))
-	require.NoError(t, r.Remember(t.Context(), "server", "example_ab1", "correct horse", refusedAt, "Bad Login/Password"))
-	_, _, ok := r.Recent(t.Context(), "server", "example_ab1", "correct horse", refusedAt)
-	assert.False(t, ok)
+	require.NoError(t, r.Remember(t.Context(), "server", badLogin, "example_ab1", "correct horse"))
+	_, known := r.Recall(t.Context(), "server")
+	assert.False(t, known)
 }

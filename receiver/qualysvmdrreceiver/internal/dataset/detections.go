@@ -5,7 +5,6 @@ package dataset
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -176,25 +175,7 @@ func (d *detections) List(ctx context.Context, p *engine.Pass) ([]engine.Range, 
 			query.Parameters[name] = value
 		}
 	}
-	var listed []engine.Range
-	_, err := d.client.HostIDs(ctx, query, func(r qualys.IDRange) error {
-		listed = append(listed, engine.Range(r))
-		return nil
-	})
-	var e *qualys.Error
-	if errors.As(err, &e) && (e.Class != qualys.Generic) {
-		err = fmt.Errorf("%w: %w", engine.ErrNoList, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("host list: %w", err)
-	}
-	slices.SortFunc(listed, func(a, b engine.Range) int {
-		if a.First < b.First {
-			return -1
-		}
-		return 1
-	})
-	return listed, nil
+	return listIDs(ctx, d.client, query)
 }
 
 // detectionPage is a page of detections while it arrives.

@@ -6,6 +6,7 @@ package engine
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -32,8 +33,10 @@ type Batch struct {
 	// Items describe the records of Logs, in their order.
 	Items      []records.Item
 	Duplicates []records.Item
-	Bytes      int
-	Units      int
+	// Summaries are what is to be known of hosts of the host list when they are gone, one of each of Items.
+	Summaries []records.HostSummary
+	Bytes     int
+	Units     int
 	// UnitDone is the last unit that ended in this batch, 0: none.
 	UnitDone uint64
 }
@@ -57,6 +60,9 @@ type Batches struct {
 	held     int        // bytes of the budget, of the current batch and of the one in flight
 	// blocked is how long reading has stood still because a batch was not accepted yet.
 	blocked time.Duration
+	// rejected is how many batches of the dataset were rejected, nil: nobody counts; before is how many that had been.
+	rejected *atomic.Int64
+	before   int64
 }
 
 // Add puts a chunk, which goes over to b, into the current batch, and sends that on its way first when both do not fit
@@ -114,6 +120,7 @@ func (b *Batch) append(c Chunk) {
 	}
 	b.Items = append(b.Items, c.Items...)
 	b.Duplicates = append(b.Duplicates, c.Duplicates...)
+	b.Summaries = append(b.Summaries, c.Summaries...)
 	b.Bytes += c.Bytes
 	b.Units += c.UnitsDone
 	if c.UnitDone != 0 {
@@ -179,7 +186,9 @@ func (b *Batches) End() error {
 }
 
 // HeldUp reports whether it can be the pipeline's fault, or that of a stage, that a response broke while it was read.
-func (b *Batches) HeldUp() bool { return b.blocked > stalled }
+func (b *Batches) HeldUp() bool {
+	return b.blocked > stalled || b.rejected != nil && b.rejected.Load() != b.before
+}
 
 // Budget bounds how much text all shards together have gathered. One may always go on. It is safe for concurrent use.
 type Budget struct {

@@ -65,6 +65,9 @@ type Collector struct {
 	noRanges atomic.Bool
 	// unlisted is whether the list of IDs cannot be had, until the next full collection begins.
 	unlisted bool
+	// trouble, if not nil, is reported while nothing else is, and recovered ends that.
+	trouble   error
+	recovered func()
 }
 
 // NewCollector returns a collector of a source.
@@ -136,6 +139,9 @@ func (c *Collector) Load(ctx context.Context) error {
 
 // Next implements [Work].
 func (c *Collector) Next() time.Time {
+	if c.trouble != nil {
+		c.dataset.Health.Fail(health.ThirdPartyGeneric, c.trouble) // the steps of a start lead out of it
+	}
 	var next time.Time
 	c.state.read(func(s *State) {
 		if s.Full == nil && s.Window == nil {

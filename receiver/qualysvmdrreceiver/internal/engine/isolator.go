@@ -16,6 +16,9 @@ const (
 	triesFailed = 3
 	// firstSpan is how many IDs the range has in which a unit is looked for that broke a page without being named.
 	firstSpan = 1 << 20
+	// mostSpan is how many IDs that range has at most, and widening how much larger it becomes where nothing lies in it.
+	mostSpan = 1 << 60
+	widening = 16
 	// maxPeeks bounds how far behind a suspect a probe goes: 2 to that power.
 	maxPeeks = 40
 )
@@ -69,7 +72,8 @@ type isolator struct {
 	cuts  int // pages broken in a row
 	tries int // failures in a row of the same page that were no time-out
 	blind int // pages of one unit that broke in a row without telling which it was
-	span  uint64
+	// span is how many IDs the next page spans while a unit is looked for, 0: none is. Base is what the search began with.
+	span, base uint64
 	// peeks are probes behind the suspects that failed: each goes farther, as units can lie side by side that break pages.
 	peeks int
 	// alone are the units that broke pages alone.
@@ -182,13 +186,11 @@ func (i *isolator) unknown(s step) {
 	case i.span > 0 && s.min == s.max:
 		i.accuse(s.min, true)
 	case i.span > 0:
-		i.span = max(1, min(i.span, s.max-s.min+1)/2)
-		if s.max == 0 {
-			i.span = firstSpan
-		}
+		i.span = max(1, (s.max-s.min+1)/2)
 	default:
 		if i.blind++; i.blind >= triesAlone {
-			i.span = firstSpan
+			i.base = max(i.base, firstSpan)
+			i.span = i.base
 		}
 	}
 }
@@ -234,11 +236,13 @@ func (i *isolator) readWhole(s step, units int) {
 		}
 	}
 	switch {
-	case i.span == 0:
-	case units > 0:
-		i.span = 0
+	case i.span == 0 || units > 0:
+		i.span, i.base = 0, 0
+	case i.span < i.base:
+		i.span = min(i.base, i.span*widening) // nothing lies here: what breaks lies behind
 	default:
-		i.span = min(i.span*2, firstSpan<<20) // nothing lies here: what breaks lies behind
+		// Nor does anything lie where the search began: everything behind it is asked for once more, then more of it.
+		i.span, i.base, i.blind = 0, min(i.base*2, mostSpan), triesAlone-1
 	}
 }
 
@@ -263,7 +267,7 @@ func (i *isolator) quarantine() []uint64 {
 		}
 	}
 	if len(found) > 0 {
-		i.cuts, i.tries, i.blind, i.peeks, i.span = 0, 0, 0, 0, 0
+		i.cuts, i.tries, i.blind, i.peeks, i.span, i.base = 0, 0, 0, 0, 0, 0
 	}
 	return found
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"sync"
 
@@ -171,9 +170,11 @@ func (p *pass) grow(ctx context.Context) {
 		}
 	}
 	for p.active < most && p.next <= len(p.starts) {
-		k := slices.IndexFunc(p.slots, func(s slot) bool { return s.Done })
-		if k < 0 {
-			k = len(p.slots)
+		k := 0
+		for k < len(p.slots) && (!p.slots[k].Done || p.running[k]) {
+			k++ // a slot whose range has just ended takes the next one by itself
+		}
+		if k == len(p.slots) {
 			p.slots = append(p.slots, slot{Done: true})
 			p.running = append(p.running, false)
 		}

@@ -36,8 +36,6 @@ type Settings struct {
 	MaxRecords, MaxBytes int
 	// Budget is shared by all shards; [NewBudget] makes one.
 	Budget *Budget
-	// Stopped is told of the error that stopped a dataset for good.
-	Stopped func(ctx context.Context, dataset string, err error)
 }
 
 // Work is what a dataset does. Its methods are called by one goroutine.
@@ -110,7 +108,6 @@ func (d *Dataset) Run(ctx context.Context, w Work) error {
 		}
 		if stopped, ok := IsStopped(err); ok {
 			d.Health.Stop(stopped.Type, stopped.Err)
-			d.Settings.Stopped(context.WithoutCancel(ctx), d.Name, stopped.Err)
 			return err
 		}
 		if err == nil {
@@ -170,6 +167,7 @@ func (d *Dataset) NewBatches(collection string, together func() bool, deliver fu
 	return &Batches{
 		maxRecords: d.Settings.MaxRecords, maxBytes: d.Settings.MaxBytes, collection: collection,
 		deliver: deliver, budget: d.Settings.Budget, together: together,
+		rejected: &d.progress.rejected, before: d.progress.rejected.Load(),
 	}
 }
 

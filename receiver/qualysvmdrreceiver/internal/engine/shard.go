@@ -32,8 +32,9 @@ type shard struct {
 	// descended is whether IDs were seen to descend within the page: the cursor stays where the page begins.
 	descended atomic.Bool
 	last      uint64 // the last unit that was read of the page
-	// whole are the units of the page that were delivered whole.
+	// whole are the units of the page that were delivered whole, open is the one that was delivered in part, 0: none.
 	whole []uint64
+	open  uint64
 	// extra are parameters that the last response asked for the next request.
 	extra map[string]string
 	// recovered, if not nil, ends the dataset's state of error that a broken page of this shard has led to.
@@ -159,7 +160,7 @@ func (s *shard) request(cursor Cursor, at step) Request {
 			r.Cursor.ID = first
 		default:
 			if unit > first {
-				r.Ranges = append(r.Ranges, Range{First: first, Last: unit - 1})
+				r.Ranges = append(r.Ranges, Range{First: max(first, 1), Last: unit - 1})
 			}
 			first = unit + 1
 		}
@@ -227,7 +228,7 @@ func (s *shard) read(ctx context.Context, page Page, r Request, at step) (more b
 	c := s.collector
 	s.inflight.begin()
 	s.descended.Store(false)
-	s.last, s.whole, s.moved = 0, s.whole[:0], false
+	s.last, s.whole, s.open, s.moved = 0, s.whole[:0], 0, false
 	batches := c.dataset.NewBatches(s.pass.run.ID, s.pass.together, func(ctx context.Context, b *Batch) error { return s.deliver(ctx, b, at) })
 	met := newMeeting(c.options.Ordered, s.inflight)
 	units := 0
@@ -347,12 +348,20 @@ func (s *shard) deliver(ctx context.Context, b *Batch, at step) error {
 
 // ended takes note of the units that a batch has brought to their end.
 func (s *shard) ended(b *Batch) {
-	for i := range b.Items {
-		unit := b.Items[i].Unit
-		last := i == len(b.Items)-1 || b.Items[i+1].Unit != unit
-		if last && (i < len(b.Items)-1 || unit == b.UnitDone) {
-			s.whole = append(s.whole, unit)
+	end := func() {
+		if s.open != 0 {
+			s.whole = append(s.whole, s.open)
+			s.open = 0
 		}
+	}
+	for i := range b.Items {
+		if unit := b.Items[i].Unit; unit != s.open {
+			end()
+			s.open = unit
+		}
+	}
+	if b.UnitDone == s.open {
+		end()
 	}
 }
 

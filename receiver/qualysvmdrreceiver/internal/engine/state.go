@@ -68,6 +68,10 @@ type Run struct {
 	Counts Counts `json:"counts"`
 	// Incomplete is why the collection does not bring everything, "": it does.
 	Incomplete string `json:"incomplete,omitempty"`
+	// Removed is how many records have told of what is gone, and Withheld how much is gone that none has told of, as it is too
+	// much at once.
+	Removed  int64 `json:"removed,omitempty"`
+	Withheld int64 `json:"withheld,omitempty"`
 }
 
 // Window is what the run asks for, for people.

@@ -60,8 +60,6 @@ type Harness struct {
 	Shared func(*dataset.Settings)
 	// MaxConcurrent is how many requests run at once; 1 by default.
 	MaxConcurrent int
-	// Stopped are the errors that stopped a dataset for good.
-	Stopped []error
 
 	detections int
 	pipe       *qualyssim.Pipe
@@ -195,7 +193,6 @@ func (h *Harness) Run(datasets ...Dataset) {
 			Receiver: "qualysvmdr", Logger: zap.New(core), Store: checkpoint.New(h.Storage), Telemetry: telemetry,
 			Deliverer: engine.NewDeliverer(ctx, h.Backend, obs, Retry()), Waits: waits, Retry: Retry(), InitialDelay: time.Second,
 			MaxRecords: 2, MaxBytes: 1 << 20, Budget: engine.NewBudget(),
-			Stopped: func(_ context.Context, _ string, err error) { h.Stopped = append(h.Stopped, err) },
 		},
 		Client:        qualys.New(client),
 		Records:       records.Settings{MaxRecords: 2, MaxBytes: 1 << 20},

@@ -4,7 +4,7 @@
 // Package preflight finds out, with one cheap request for each configured dataset, whether login, permission and module are
 // there. It is for people who set up a receiver; the receiver itself sends no extra request.
 //
-// A login that was refused is not tried again for another dataset of the same host, nor for another receiver, and limits are
+// Credentials that were rejected are not sent again for another dataset of the same host, nor for another receiver, and limits are
 // not waited for. Where an authenticator (auth:) logs in, nothing can be found out: it is an extension, which runs in a
 // collector only.
 package preflight
@@ -24,7 +24,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver"
-	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/collect"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
 )
 
@@ -60,7 +60,7 @@ type check struct {
 var errAuthenticator = errors.New("an authenticator logs in, which runs in a collector only")
 
 // Run sends one request for each dataset that cfg has, one after the other. Each may take as long as timeout. Logins in
-// refusals are not sent; those that are refused are added to them.
+// refusals are not sent; those that are rejected are added to them.
 func Run(ctx context.Context, cfg *qualysvmdrreceiver.Config, timeout time.Duration, refusals Refusals) ([]Finding, error) {
 	limit := &limits{}
 	client, err := newClient(ctx, cfg, limit)
@@ -85,22 +85,22 @@ func Run(ctx context.Context, cfg *qualysvmdrreceiver.Config, timeout time.Durat
 func checks(cfg *qualysvmdrreceiver.Config) []check {
 	var all []check
 	if v := cfg.Vulnerabilities.Get(); cfg.Vulnerabilities.HasValue() {
-		all = append(all, check{collect.VulnerabilitiesDataset, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
+		all = append(all, check{dataset.Vulnerabilities, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
 			return opened(c.Detections(ctx, qualys.DetectionQuery{Version: v.APIVersion, Limit: 1}))
 		}})
 	}
 	if k := cfg.KnowledgeBase.Get(); cfg.KnowledgeBase.HasValue() {
-		all = append(all, check{collect.KnowledgeBaseDataset, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
+		all = append(all, check{dataset.KnowledgeBase, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
 			return opened(c.Entries(ctx, qualys.EntryQuery{Version: k.APIVersion, QIDs: []uint32{knownQID}}))
 		}})
 	}
 	if cfg.AssetInventory.HasValue() {
-		all = append(all, check{collect.AssetInventoryDataset, &cfg.Gateway, func(ctx context.Context, c *qualys.Client) error {
+		all = append(all, check{dataset.AssetInventory, &cfg.Gateway, func(ctx context.Context, c *qualys.Client) error {
 			return opened(c.Assets(ctx, qualys.AssetQuery{PageSize: 1}))
 		}})
 	}
 	if a := cfg.ActivityLog.Get(); cfg.ActivityLog.HasValue() {
-		all = append(all, check{collect.ActivityLogDataset, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
+		all = append(all, check{dataset.ActivityLog, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
 			return opened(c.Activity(ctx, qualys.ActivityQuery{Version: a.APIVersion, Limit: 1}))
 		}})
 	}
@@ -145,6 +145,7 @@ func newClient(ctx context.Context, cfg *qualysvmdrreceiver.Config, observer qua
 	}
 	return qualys.New(qualys.Settings{
 		Server: server, Gateway: gateway, UserAgent: "qualysvmdrcheck",
+		APIClient:       qualys.APIClient{ID: cfg.ClientID, Secret: string(cfg.ClientSecret), Type: qualys.ClientType(cfg.ClientType)},
 		ReadIdleTimeout: cfg.ReadIdleTimeout, PageTimeout: cfg.PageTimeout, Observer: observer,
 	}), nil
 }

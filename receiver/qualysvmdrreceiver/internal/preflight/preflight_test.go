@@ -6,8 +6,10 @@ package preflight
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,6 +145,53 @@ func TestRefusedLoginIsNotSentForAnotherReceiver(t *testing.T) {
 	before := sent(sim)
 	check(func(c *qualysvmdrreceiver.Config) { c.Username = "another" })
 	assert.Equal(t, before[qualyssim.Detections]+1, sent(sim)[qualyssim.Detections], "another user may have that password")
+}
+
+// clientHandler takes an API client in place of the account of a simulated subscription.
+func clientHandler(sim *qualyssim.Server, secret string, logins *atomic.Int64) http.HandlerFunc {
+	const token = "eyJhbGciOiJub25lIn0.e30.c2ln"
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/auth/oauth":
+			logins.Add(1)
+			if r.Header.Get("clientId") != "client-1" || r.Header.Get("clientSecret") != secret {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			fmt.Fprintf(w, `{"access_token":%q}`, token)
+		case r.Header.Get("Authorization") == "Bearer "+token:
+			r.SetBasicAuth("user", password)
+			sim.ServeHTTP(w, r)
+		default:
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}
+}
+
+func TestAPIClientsAreChecked(t *testing.T) {
+	sim := qualyssim.New(qualyssim.Options{Username: "user", Password: password, Hosts: 5})
+	var logins atomic.Int64
+	server := httptest.NewServer(clientHandler(sim, "s3cret-pass", &logins))
+	t.Cleanup(server.Close)
+	cfg := func(secret string) *qualysvmdrreceiver.Config {
+		return configuration(t, fmt.Sprintf("server: {endpoint: %[1]q}\ngateway: {endpoint: %[1]q}\nclient_id: client-1\nclient_secret: %[2]q\nclient_type: subscription\nvulnerabilities:\nknowledge_base:\n", server.URL, secret))
+	}
+	refusals := Refusals{}
+	for range 2 {
+		findings, err := Run(t.Context(), cfg("wrong-s3cret"), time.Minute, refusals)
+		require.NoError(t, err)
+		require.Len(t, findings, 2)
+		for _, f := range findings {
+			assert.Equal(t, "login", f.Missing)
+			assert.Contains(t, f.Advice, "client_secret")
+			assert.NotContains(t, f.String(), "wrong-s3cret")
+		}
+	}
+	assert.Equal(t, int64(1), logins.Load(), "the same secret is sent once, for both hosts and for another receiver")
+	findings, err := Run(t.Context(), cfg("s3cret-pass"), time.Minute, refusals)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"vulnerabilities: ok", "knowledge_base: ok"}, texts(findings))
+	assert.Equal(t, int64(2), logins.Load())
 }
 
 // A message of Qualys ends with a full stop, another error does not.

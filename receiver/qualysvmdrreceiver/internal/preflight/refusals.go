@@ -10,22 +10,28 @@ import (
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
 )
 
-// Refusals are the logins that hosts have refused, and what they said: receivers that are checked one after the other can
+// Refusals are the credentials that hosts have rejected, and what they said: receivers that are checked one after the other can
 // have the same account, and repeated bad logins lock it.
 type Refusals map[login]*qualys.Error
 
-// login is what is sent to a host to log in.
+// login is what is sent to a host to log in: a user name and a password, or the ID and the secret of an API client of that type.
 type login struct {
-	url, username, password string
+	url, clientType, name, secret string
 }
 
 // logins are those of cfg that do not come from an authenticator.
 func logins(cfg *qualysvmdrreceiver.Config) map[qualys.EndpointName]login {
 	all := map[qualys.EndpointName]login{}
-	to := func(url string) login {
-		return login{strings.ToLower(strings.TrimRight(url, "/")), cfg.Username, string(cfg.Password)}
-	}
 	serverURL, gatewayURL := cfg.Endpoints()
+	to := func(url string) login {
+		return login{host(url), "", cfg.Username, string(cfg.Password)}
+	}
+	if cfg.ClientID != "" {
+		// The gateway finds out for both.
+		to = func(string) login {
+			return login{host(gatewayURL), cfg.ClientType, cfg.ClientID, string(cfg.ClientSecret)}
+		}
+	}
 	if !cfg.Server.Auth.HasValue() {
 		all[qualys.Server] = to(serverURL)
 	}
@@ -35,19 +41,22 @@ func logins(cfg *qualysvmdrreceiver.Config) map[qualys.EndpointName]login {
 	return all
 }
 
-// recall keeps the client from sending what was refused.
+// host writes an endpoint as every other spelling of it.
+func host(url string) string { return strings.ToLower(strings.TrimRight(url, "/")) }
+
+// recall keeps the client from sending what was rejected.
 func (r Refusals) recall(cfg *qualysvmdrreceiver.Config, client *qualys.Client) {
 	for endpoint, l := range logins(cfg) {
 		if err, known := r[l]; known {
-			client.Refuse(endpoint, err)
+			client.Recall(qualys.Rejection{Endpoint: endpoint, Err: err})
 		}
 	}
 }
 
-// remember adds what the client was refused.
+// remember adds what was rejected of the client's.
 func (r Refusals) remember(cfg *qualysvmdrreceiver.Config, client *qualys.Client) {
 	for endpoint, l := range logins(cfg) {
-		if err := client.Refused(endpoint); err != nil {
+		if err := client.Rejection(endpoint); err != nil {
 			r[l] = err
 		}
 	}

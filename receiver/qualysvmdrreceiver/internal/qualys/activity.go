@@ -113,7 +113,7 @@ func (p *ActivityPage) open(a *response) error {
 		}
 	}
 	if err != nil {
-		return a.refused(err)
+		return a.classified(err)
 	}
 	return nil
 }

@@ -171,7 +171,7 @@ func TestActivityResponsesAreClassified(t *testing.T) {
 				assert.Equal(t, tt.class.String(), e.Class.String())
 				assert.Equal(t, tt.login, e.Login)
 				assert.Contains(t, e.Error(), tt.message)
-				assert.Equal(t, tt.login, c.Refused(Server) != nil)
+				assert.Equal(t, tt.login, c.Rejection(Server) != nil)
 			})
 		})
 	}

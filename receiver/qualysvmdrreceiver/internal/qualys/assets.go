@@ -34,7 +34,7 @@ type AssetQuery struct {
 }
 
 // AssetFilter is how assets that were updated since a time are asked for. Which of the spellings a platform takes is
-// unverified: one that is refused with HTTP 400 is followed by the next.
+// unverified: one that comes back with HTTP 400 is followed by the next.
 type AssetFilter uint8
 
 // The spellings, in the order in which they are to be tried.
@@ -115,18 +115,18 @@ func readCount(a *response) (int64, error) {
 		return 0, nil
 	}
 	if err := a.readHead(); err != nil {
-		return 0, a.refused(err)
+		return 0, a.classified(err)
 	}
 	var said struct {
 		Code  string          `json:"responseCode"`
 		Count json.RawMessage `json:"count"`
 	}
 	if err := json.Unmarshal(bytes.TrimPrefix(a.head, byteOrderMark), &said); err != nil {
-		return 0, a.refused(err)
+		return 0, a.classified(err)
 	}
 	n, ok := count(strings.Trim(string(said.Count), `"`))
 	if !ok || said.Code != "" && !strings.EqualFold(said.Code, "SUCCESS") {
-		return 0, a.refused(errNoCount)
+		return 0, a.classified(errNoCount)
 	}
 	return n, nil
 }
@@ -212,14 +212,14 @@ func (p *AssetPage) open(a *response) error {
 	p.sanitizer = newSanitizer(a)
 	p.json = jsontext.NewDecoder(p.sanitizer, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if p.json.PeekKind() != '{' {
-		return a.refused(errNotObject)
+		return a.classified(errNotObject)
 	}
 	if _, err := p.json.ReadToken(); err != nil {
-		return a.refused(err)
+		return a.classified(err)
 	}
 	p.err = p.walk()
 	if p.failed() {
-		return a.refused(errFailed)
+		return a.classified(errFailed)
 	}
 	return nil
 }
@@ -294,7 +294,7 @@ func (p *AssetPage) set(name, value string) {
 func (p *AssetPage) finish() error {
 	switch {
 	case p.failed():
-		text := cut(p.response.message(p.code+": "+p.message), maxText)
+		text := shorten(p.response.message(p.code+": "+p.message), maxText)
 		return &Error{API: Assets, Status: p.response.status, Text: text, Err: errFailed}
 	case !p.listed && p.code == "":
 		return errNoList

@@ -9,9 +9,9 @@ import (
 	"net/url"
 )
 
-// refused makes the error that a response stands for which is not what was asked for. cause is what the reader stumbled on, if
+// classified returns the error that a response stands for which is not what was asked for. cause is what the reader stumbled on, if
 // the status did not tell before.
-func (a *response) refused(cause error) error {
+func (a *response) classified(cause error) error {
 	if err := a.readHead(); err != nil && cause == nil {
 		cause = err
 	}
@@ -27,7 +27,7 @@ func (a *response) refused(cause error) error {
 	}
 	e := &Error{API: a.request.api, Status: a.status, Code: said.code}
 	e.said = a.message(said.all)
-	e.Text = cut(a.message(said.text), said.limit)
+	e.Text = shorten(a.message(said.text), said.limit)
 	a.classify(e, said)
 	if e.Code == 0 && e.Class == Generic {
 		e.Err = cause
@@ -72,7 +72,7 @@ func (a *response) classifyStatus(e *Error, said reply) {
 			e.Class = Ambiguous // it can be a token that the authenticator is about to renew
 		}
 	case status == 400 && a.request.api == Auth && !said.html && e.Code == 0:
-		e.Class, e.Login = Config, true // how OAuth refuses a client
+		e.Class, e.Login = Config, true // how OAuth rejects a client
 	case e.Code != 0:
 		if status == 400 || status == 403 {
 			e.Class = Config

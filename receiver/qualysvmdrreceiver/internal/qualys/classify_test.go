@@ -103,7 +103,7 @@ func TestResponsesAreClassified(t *testing.T) {
 				assert.Equal(t, Detections, e.API)
 				assert.Contains(t, e.Error(), tt.message)
 				assert.Len(t, f.received(), 1)
-				assert.Equal(t, tt.login, c.Refused(Server) != nil)
+				assert.Equal(t, tt.login, c.Rejection(Server) != nil)
 			})
 		})
 	}

@@ -36,7 +36,7 @@ const (
 // EndpointName names one of the two Qualys hosts as the configuration does.
 type EndpointName string
 
-// The two hosts. A login is verified, or refused, for each of them on its own.
+// The two hosts. A login is verified, or rejected, for each of them on its own.
 const (
 	Server  EndpointName = "server"
 	Gateway EndpointName = "gateway"
@@ -61,7 +61,8 @@ type Settings struct {
 	Server, Gateway Endpoint
 	// APIClient logs in to both, in place of their user names and passwords, if it has an ID. The gateway must be there then.
 	APIClient APIClient
-	// Rejected is told, once each time, that credentials were rejected; nil is allowed. It may take as long as storing that does.
+	// Rejected is told, once each time, that credentials were rejected, and once that they work again; nil is allowed. It may take as
+	// long as storing that does.
 	Rejected func(Rejection)
 	// UserAgent names the receiver and its version in every request. "": qualysvmdr.
 	UserAgent string
@@ -128,8 +129,8 @@ func New(s Settings) *Client {
 
 // gatewayRejected passes a rejection on. One of an API client holds for both endpoints.
 func (c *Client) gatewayRejected(r Rejection) {
-	if c.settings.APIClient.ID != "" && !c.server.authenticator {
-		c.server.login.refuse(r)
+	if c.forBoth() {
+		c.server.login.recall(r)
 	}
 	if c.settings.Rejected != nil {
 		c.settings.Rejected(r)
@@ -137,19 +138,22 @@ func (c *Client) gatewayRejected(r Rejection) {
 }
 
 // Recall makes calls to an endpoint return the error of a rejection without sending anything as long as it holds: one that is
-// known from elsewhere, as from before a restart.
+// known from elsewhere, as from before a restart. One without an error allows requests again.
 func (c *Client) Recall(r Rejection) {
-	c.endpoint(r.Endpoint).login.refuse(r)
+	c.endpoint(r.Endpoint).login.recall(r)
+	if r.Endpoint == Gateway && c.forBoth() {
+		c.server.login.recall(r)
+	}
 }
 
-// Refuse makes every further call to the endpoint return err at once, without sending anything. A nil err allows calls again.
-func (c *Client) Refuse(name EndpointName, err *Error) {
-	c.endpoint(name).login.refuse(Rejection{Endpoint: name, Err: err})
+// forBoth reports whether a rejection by the gateway holds for the server as well: the token of an API client does.
+func (c *Client) forBoth() bool {
+	return c.settings.APIClient.ID != "" && !c.server.authenticator
 }
 
-// Refused returns the error for which nothing is sent to the endpoint now, or nil.
-func (c *Client) Refused(name EndpointName) *Error {
-	return c.endpoint(name).login.refusal()
+// Rejection returns the error for which nothing is sent to the endpoint now, or nil.
+func (c *Client) Rejection(name EndpointName) *Error {
+	return c.endpoint(name).login.rejectedWith()
 }
 
 // Close closes the connections that are not in use. Those of pages that are closed later are not kept either.
@@ -165,7 +169,7 @@ func (c *Client) Close() {
 // Concurrency returns how many requests of an API may run at once now, at least one.
 //
 // It is one until Qualys has said how many it allows; then as many less those that are left to others, MaxConcurrent at most, and
-// fewer for a while after Qualys has refused one (1960).
+// fewer for a while after one too many (1960).
 func (c *Client) Concurrency(api API) int { return c.limiters[api].concurrency() }
 
 func (c *Client) endpoint(name EndpointName) *endpoint {
@@ -180,6 +184,9 @@ func (c *Client) endpoint(name EndpointName) *endpoint {
 func (c *Client) exchange(ctx context.Context, r request) (*response, error) {
 	l := c.limiters[r.api]
 	r.login = c.loginOf(r.api)
+	if err := c.endpoint(r.api.Endpoint()).login.held(ctx); err != nil {
+		return nil, err
+	}
 	for {
 		p, err := l.acquire(ctx)
 		if err != nil {
@@ -254,7 +261,7 @@ func (c *Client) send(ctx context.Context, r request) (*response, error) {
 }
 
 // ask sends a request and opens its response: what is not a response to it is an *Error. sent is what an authenticator has sent.
-func (c *Client) ask(ctx context.Context, r request) (_ *response, sent string, err error) {
+func (c *Client) ask(ctx context.Context, r request) (_ *response, sent Secret, err error) {
 	e := c.endpoint(r.api.Endpoint())
 	a, err := c.begin(ctx, e, r)
 	if err != nil {
@@ -266,7 +273,7 @@ func (c *Client) ask(ctx context.Context, r request) (_ *response, sent string, 
 	a.limits = readLimits(a.header)
 	c.limiters[r.api].learn(r.permit, a.status, a.limits)
 	if a.status/100 != 2 {
-		err = a.refused(nil)
+		err = a.classified(nil)
 	} else {
 		err = r.open(a)
 	}

@@ -20,11 +20,10 @@ type Endpoint struct {
 	HTTP *http.Client
 	// Username and Password log in; empty with an authenticator.
 	Username, Password string
-	// Authenticator tells that HTTP adds credentials by itself.
+	// Authenticator is true if HTTP adds credentials by itself.
 	Authenticator bool
-	// Credential returns what the authenticator would send as Authorization header now, without sending it; "": it cannot be told.
-	// It may be nil.
-	Credential func(context.Context) string
+	// Credential returns what the authenticator would send now, as StableCredential does, without sending it. It may be nil.
+	Credential func(context.Context) Secret
 	// CloseIdle closes the connections that are not in use, if HTTP cannot do so itself. It may be nil.
 	CloseIdle func()
 }

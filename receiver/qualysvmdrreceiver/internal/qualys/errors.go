@@ -43,12 +43,13 @@ type Error struct {
 	Code   int    // of Qualys; 0 if the response names none
 	Text   string // what the response says: one line of at most 300 bytes, without credentials
 	Class  Class
-	// Login tells that the account is meant, not the request: of class Config it stops every API of the endpoint.
+	// Login is true if the account is meant, not the request: of class Config it stops every API of the endpoint.
 	Login bool
 	// Parameter is the parameter of the request that a response of 1901-1908 or 1922 names, if it names one that was sent.
 	Parameter string
 	// RetryAt is when the next request may be sent, if credentials are the reason: until then every call to the endpoint returns
-	// this error without sending anything. Zero with Login and class Config: not before the configuration changes.
+	// this error without sending anything, unless an authenticator supplies others by then. Zero with Login and class Config: not
+	// before the configuration changes.
 	RetryAt time.Time
 	// Err is the cause, if there is one besides the response: of the network, or in reading.
 	Err error
@@ -56,8 +57,6 @@ type Error struct {
 	said  string // all that the response says, to look for names in
 	limit limit
 	wait  time.Duration // how long the response asks to wait; 0 if it names no time
-
-	reopened <-chan struct{}
 }
 
 // limit is a limit that a response says was exceeded.
@@ -89,9 +88,6 @@ func (e *Error) Error() string {
 	}
 	return b.String()
 }
-
-// Reopened is closed when requests may be sent before RetryAt, as the credentials have changed; nil if that never happens.
-func (e *Error) Reopened() <-chan struct{} { return e.reopened }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }

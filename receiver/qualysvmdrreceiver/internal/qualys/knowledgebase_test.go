@@ -207,6 +207,6 @@ func TestEntryIDsAreRefused(t *testing.T) {
 		e := requireError(t, err)
 		assert.Equal(t, Config, e.Class)
 		assert.False(t, e.Login, "detections go on")
-		assert.Nil(t, c.Refused(Server))
+		assert.Nil(t, c.Rejection(Server))
 	})
 }

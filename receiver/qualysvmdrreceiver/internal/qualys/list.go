@@ -45,7 +45,7 @@ type list struct {
 type warning struct{ code, text, url string }
 
 // message is the warning for people, "": there is none.
-func (w warning) message() string { return cut(oneLine(w.code+" "+w.text), maxText) }
+func (w warning) message() string { return shorten(oneLine(w.code+" "+w.text), maxText) }
 
 var errNoResponse = errors.New("response has no RESPONSE")
 
@@ -73,14 +73,14 @@ func openList(a *response, s shape) (*list, error) {
 	for {
 		kind, err := l.xml.Next()
 		if err != nil {
-			return nil, a.refused(err)
+			return nil, a.classified(err)
 		}
 		if kind == xmlstream.StartElement {
 			break
 		}
 	}
 	if name := string(l.xml.Name()); name != s.root {
-		return nil, a.refused(fmt.Errorf("root element is %.60q, not %s", name, s.root))
+		return nil, a.classified(fmt.Errorf("root element is %.60q, not %s", name, s.root))
 	}
 	l.standing, l.err = l.walk(true)
 	return l, nil

@@ -20,20 +20,36 @@ var (
 	rejectionWaits = []time.Duration{15 * time.Minute, time.Hour, 4 * time.Hour, 24 * time.Hour}
 )
 
-// watchEvery is how often it is looked whether rejected credentials have changed.
-const watchEvery = 15 * time.Second
-
 // Rejection says that an endpoint has rejected credentials.
 type Rejection struct {
 	Endpoint EndpointName
-	// Err is what the calls return while the rejection holds.
+	// Err is what the calls return while the rejection holds. nil: the credentials work again.
 	Err *Error
 	// Until is when the next request may be sent. Zero: not with these credentials.
 	Until time.Time
 	// Tries is how often in a row they were rejected.
 	Tries int
-	// Credential is what an authenticator has sent: a secret. "": it cannot be told.
-	Credential string
+	// Credential is what an authenticator has sent. "": it cannot be told, or is known from before a restart.
+	Credential Secret
+	// Same reports whether a credential is the one that was rejected. nil: it cannot be told.
+	Same func(Secret) bool
+}
+
+// Secret is a text that no message may show.
+type Secret string
+
+// String hides the text.
+func (Secret) String() string { return redacted }
+
+// GoString hides the text.
+func (Secret) GoString() string { return redacted }
+
+// same is the Same of a Rejection of s.
+func (s Secret) same() func(Secret) bool {
+	if s == "" {
+		return nil
+	}
+	return func(other Secret) bool { return other == s }
 }
 
 // login is the gate that all requests to an endpoint pass. Repeated bad logins lock a Qualys account: requests are sent one at
@@ -41,7 +57,7 @@ type Rejection struct {
 type login struct {
 	name          EndpointName
 	authenticator bool
-	credential    func(context.Context) string // what the authenticator sends now, "": it cannot be told; may be nil
+	credential    func(context.Context) Secret // what the authenticator sends now, "": it cannot be told; may be nil
 	rejected      func(Rejection)
 	verifying     chan struct{} // holds the one request that finds out
 
@@ -49,10 +65,9 @@ type login struct {
 	mu        sync.Mutex
 	verified  bool
 	rejection Rejection // Err is nil if there is none
-	reopened  chan struct{}
-	unsure    int    // 401 in a row that may mean something else
-	number    uint64 // of the request that was let through last
-	judged    uint64 // requests up to this one were let through before the last 401 was read
+	unsure    int       // 401 in a row that may mean something else
+	number    uint64    // of the request that was let through last
+	judged    uint64    // requests up to this one were let through before the last 401 was read
 	underWay  map[uint64]context.CancelCauseFunc
 }
 
@@ -75,7 +90,6 @@ type passage struct {
 
 // enter lets a request through, or returns the rejection. Whatever becomes of it is to be told to leave.
 func (l *login) enter(ctx context.Context) (passage, error) {
-	l.look(ctx)
 	if known, p, err := l.outcome(); known {
 		return p, err
 	}
@@ -91,6 +105,15 @@ func (l *login) enter(ctx context.Context) (passage, error) {
 	}
 	p.alone = true
 	return p, nil
+}
+
+// held returns the rejection for which nothing may be sent now, else nil.
+func (l *login) held(ctx context.Context) error {
+	l.look(ctx)
+	if err := l.rejectedWith(); err != nil {
+		return err
+	}
+	return nil
 }
 
 // outcome reports whether it is known how the login turns out, and returns the rejection if it is one.
@@ -128,7 +151,7 @@ func (l *login) sending(p passage, cancel context.CancelCauseFunc) (done func())
 
 // leave ends a request that enter let through and that ended with err. sent are the credentials of an authenticator that were
 // sent. An error verifies the login if Qualys itself tells it and means something else.
-func (l *login) leave(p passage, sent string, err error) {
+func (l *login) leave(p passage, sent Secret, err error) {
 	var e *Error
 	isError := errors.As(err, &e)
 	l.mu.Lock()
@@ -138,7 +161,7 @@ func (l *login) leave(p passage, sent string, err error) {
 		l.judged = l.number
 		told = l.judge(e, sent)
 	case err == nil, isError && e.Code != 0 && !outage(e.Code) && !e.Login:
-		l.accept()
+		told = l.accept()
 	}
 	l.mu.Unlock()
 	if told != nil && l.rejected != nil {
@@ -149,30 +172,36 @@ func (l *login) leave(p passage, sent string, err error) {
 	}
 }
 
-// accept notes that the login is good, which a request that was sent before a rejection does not show.
-func (l *login) accept() {
+// accept notes that the login is good, which a request that was sent before a rejection does not show. It returns what is to be
+// told of credentials that were rejected before.
+func (l *login) accept() *Rejection {
 	if l.holds() {
-		return
+		return nil
 	}
+	rejected := l.rejection.Tries > 0
 	l.open()
 	l.verified = true
+	if !rejected {
+		return nil
+	}
+	return &Rejection{Endpoint: l.name}
 }
 
 // judge takes note of a 401, or of an account that cannot be used, and returns the rejection that it is. One that may mean
 // something else than the credentials is one only when it has come several times.
-func (l *login) judge(e *Error, sent string) *Rejection {
+func (l *login) judge(e *Error, sent Secret) *Rejection {
 	l.verified = false
 	now := time.Now()
 	if e.Class == Ambiguous {
 		if l.unsure < len(unsureWaits) && l.rejection.Tries == 0 {
 			e.RetryAt = now.Add(unsureWaits[l.unsure])
 			l.unsure++
-			l.hold(Rejection{Endpoint: l.name, Err: e, Until: e.RetryAt, Tries: l.rejection.Tries, Credential: sent})
+			l.hold(Rejection{Endpoint: l.name, Err: e, Until: e.RetryAt, Tries: l.rejection.Tries, Credential: sent, Same: sent.same()})
 			return nil
 		}
 		e.Class = Config
 	}
-	r := Rejection{Endpoint: l.name, Err: e, Tries: l.rejection.Tries + 1, Credential: sent}
+	r := Rejection{Endpoint: l.name, Err: e, Tries: l.rejection.Tries + 1, Credential: sent, Same: sent.same()}
 	if l.authenticator {
 		e.RetryAt = now.Add(rejectionWaits[min(r.Tries, len(rejectionWaits))-1])
 		r.Until = e.RetryAt
@@ -185,12 +214,6 @@ func (l *login) judge(e *Error, sent string) *Rejection {
 func (l *login) hold(r Rejection) {
 	l.rejection = r
 	l.verified = false
-	if l.credential != nil && r.Err.reopened == nil {
-		if l.reopened == nil {
-			l.reopened = make(chan struct{})
-		}
-		r.Err.reopened = l.reopened
-	}
 	for _, cancel := range l.underWay {
 		cancel(r.Err)
 	}
@@ -200,14 +223,10 @@ func (l *login) hold(r Rejection) {
 // open forgets a rejection.
 func (l *login) open() {
 	l.rejection, l.unsure = Rejection{}, 0
-	if l.reopened != nil {
-		close(l.reopened)
-		l.reopened = nil
-	}
 }
 
-// refuse closes the gate for a rejection that is known from elsewhere, or opens it if there is none.
-func (l *login) refuse(r Rejection) {
+// recall closes the gate for a rejection that is known from elsewhere, or opens it if there is none.
+func (l *login) recall(r Rejection) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.verified = false
@@ -219,8 +238,8 @@ func (l *login) refuse(r Rejection) {
 	l.hold(r)
 }
 
-// refusal returns the error for which nothing is sent, or nil.
-func (l *login) refusal() *Error {
+// rejectedWith returns the error for which nothing is sent, or nil.
+func (l *login) rejectedWith() *Error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.holds() {
@@ -235,39 +254,23 @@ func (l *login) look(ctx context.Context) {
 	r := l.rejection
 	holds := l.holds()
 	l.mu.Unlock()
-	if !holds || l.credential == nil || r.Credential == "" {
+	if !holds || l.credential == nil || r.Same == nil {
 		return
 	}
 	now := l.credential(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now != "" && now != r.Credential && l.rejection.Err == r.Err {
+	if now != "" && !r.Same(now) && l.rejection.Err == r.Err {
 		l.open()
 	}
 }
 
-// stable returns the credentials in an Authorization header if they are the same in every request as long as nobody changes them:
-// a signature is not.
-func stable(authorization string) string {
+// StableCredential returns the credentials in an Authorization header if they are the same in every request as long as nobody
+// changes them, else "": a signature is another one each time.
+func StableCredential(authorization string) Secret {
 	scheme, _, _ := strings.Cut(authorization, " ")
 	if strings.EqualFold(scheme, "Basic") || strings.EqualFold(scheme, "Bearer") {
-		return authorization
+		return Secret(authorization)
 	}
 	return ""
-}
-
-// Watch looks every now and then whether an authenticator supplies other credentials than those that were rejected, and allows
-// requests again if so, until ctx ends. Nothing is sent to Qualys for it.
-func (c *Client) Watch(ctx context.Context) {
-	ticker := time.NewTicker(watchEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			c.server.login.look(ctx)
-			c.gateway.login.look(ctx)
-		case <-ctx.Done():
-			return
-		}
-	}
 }

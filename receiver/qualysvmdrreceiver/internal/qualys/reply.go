@@ -179,8 +179,8 @@ func oneLine(text string) string {
 	return strings.Join(strings.Fields(printable), " ")
 }
 
-// cut shortens a text to at most n bytes, at a rune.
-func cut(text string, n int) string {
+// shorten cuts a text to at most n bytes, at a rune.
+func shorten(text string, n int) string {
 	if len(text) <= n {
 		return text
 	}

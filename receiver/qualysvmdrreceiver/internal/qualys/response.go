@@ -21,7 +21,7 @@ type response struct {
 	header http.Header
 	limits limits
 	// credential is the Authorization header that was sent, as far as it stays the same from request to request.
-	credential string
+	credential Secret
 
 	client   *Client
 	endpoint *endpoint
@@ -69,13 +69,17 @@ func (c *Client) begin(ctx context.Context, e *endpoint, r request) (*response, 
 		}
 		cancel(nil)
 		err = asError(r.api, 0, withoutURL(err))
-		c.settings.Observer.Responded(r.api, outcomeOf(ctx, err), a.stall.waited())
+		outcome := outcomeOf(ctx, err)
+		if rejection := (*Error)(nil); own.Err() != nil && errors.As(context.Cause(own), &rejection) {
+			outcome = OutcomeCancelled // it is another request that was rejected
+		}
+		c.settings.Observer.Responded(r.api, outcome, a.stall.waited())
 		return nil, err
 	}
 	a.status = resp.StatusCode
 	a.header = resp.Header
 	if resp.Request != nil {
-		a.credential = stable(resp.Request.Header.Get("Authorization"))
+		a.credential = StableCredential(resp.Request.Header.Get("Authorization"))
 	}
 	a.wire = &wire{response: a, body: resp.Body}
 	a.body, err = inflate(a.wire, resp.Header.Get("Content-Encoding"))

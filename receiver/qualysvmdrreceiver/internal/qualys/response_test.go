@@ -196,6 +196,26 @@ func TestClosedEarly(t *testing.T) {
 	})
 }
 
+// Connections that nobody closes outlive the receiver: each reload of the configuration would leave some behind.
+func TestCloseClosesConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		idle := 0
+		var transport *http.Transport
+		wrapped := func(s *Settings) {
+			transport = s.Server.HTTP.Transport.(*http.Transport)
+			s.Server.HTTP = &http.Client{Transport: roundTripper(transport.RoundTrip)} // hides how connections are closed
+			s.Server.CloseIdle = func() {
+				idle++
+				transport.CloseIdleConnections()
+			}
+		}
+		_, c, _ := start(t, good, wrapped)
+		require.NoError(t, detections(t.Context(), c))
+		c.Close()
+		assert.Equal(t, 1, idle)
+	})
+}
+
 func TestNetworkErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, c, o := start(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })

@@ -8,7 +8,7 @@ package qualys
 type Segment struct {
 	// Data holds whole HOST elements. It can begin with the rest of a host whose beginning was in the segment before.
 	Data []byte
-	// More tells that the last host is not finished: it goes on in the next segment, or the response broke in it.
+	// More is true if the last host is not finished: it goes on in the next segment, or the response broke in it.
 	More bool
 
 	marks []mark

@@ -57,25 +57,25 @@ func (p *stallTimer) wait() {
 	defer p.mu.Unlock()
 	p.waiting = true
 	p.since = time.Now()
-	left := p.left()
+	remaining := p.remaining()
 	switch {
-	case left == 0:
+	case remaining == 0:
 	case p.timer == nil:
-		p.timer = time.AfterFunc(left, p.expire)
+		p.timer = time.AfterFunc(remaining, p.expire)
 	default:
-		p.timer.Reset(left)
+		p.timer.Reset(remaining)
 	}
 }
 
-// left is the time until one of the limits is reached, 0 if there is none.
-func (p *stallTimer) left() time.Duration {
-	left := p.idle
+// remaining is the time until one of the limits is reached, 0 if there is none.
+func (p *stallTimer) remaining() time.Duration {
+	remaining := p.idle
 	if p.page > 0 {
-		if rest := max(p.page-p.fruitless, time.Nanosecond); left <= 0 || rest < left {
-			left = rest
+		if page := max(p.page-p.fruitless, time.Nanosecond); remaining <= 0 || page < remaining {
+			remaining = page
 		}
 	}
-	return max(left, 0)
+	return max(remaining, 0)
 }
 
 // expire runs when one of the limits is reached.

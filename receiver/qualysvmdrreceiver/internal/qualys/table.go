@@ -29,7 +29,7 @@ var (
 type table struct {
 	src *tableSource
 	csv *csv.Reader
-	// open tells that the row read last does not end with a line break: it can be cut.
+	// open is true if the row read last does not end with a line break: it can be cut.
 	open bool
 }
 

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,18 +25,22 @@ const (
 // tokens holds the token of the gateway and gets a new one when it is needed. It is safe for concurrent use.
 type tokens struct {
 	logIn func(context.Context) (string, error)
-	turn  chan struct{} // holds whoever uses the fields below
+	slot  chan struct{} // holds whoever uses the fields below
 
 	token string
 	until time.Time
+	err   error // of the last login
+
+	logins atomic.Uint64 // that have ended
 }
 
 func newTokens(logIn func(context.Context) (string, error)) *tokens {
-	return &tokens{logIn: logIn, turn: make(chan struct{}, 1)}
+	return &tokens{logIn: logIn, slot: make(chan struct{}, 1)}
 }
 
-// get returns a token that is good for a while, a new one if need be. Several callers share one login.
+// get returns a token that is good for a while, a new one if need be. Callers at the same time share one login, and its failure.
 func (t *tokens) get(ctx context.Context) (string, error) {
+	logins := t.logins.Load()
 	if err := t.enter(ctx); err != nil {
 		return "", asError(Auth, 0, err)
 	}
@@ -43,7 +48,14 @@ func (t *tokens) get(ctx context.Context) (string, error) {
 	if t.token != "" && time.Now().Before(t.until) {
 		return t.token, nil
 	}
+	if t.err != nil && t.logins.Load() != logins {
+		return "", t.err // of the login that this one has waited for
+	}
 	token, err := t.logIn(ctx)
+	if t.err = err; ctx.Err() != nil {
+		t.err = nil // it is the caller who gave up
+	}
+	t.logins.Add(1)
 	if err != nil {
 		return "", err
 	}
@@ -67,14 +79,14 @@ func (t *tokens) drop(ctx context.Context, token string) {
 
 func (t *tokens) enter(ctx context.Context) error {
 	select {
-	case t.turn <- struct{}{}:
+	case t.slot <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-func (t *tokens) leave() { <-t.turn }
+func (t *tokens) leave() { <-t.slot }
 
 // lifetime is how long a token (a JWT) will be good, by the time in its payload. One that does not tell, or that our clock
 // takes for expired, gets the usual time: if that is wrong, the gateway says so.
@@ -147,7 +159,7 @@ func readToken(a *response, find func([]byte) string) (string, error) {
 	}
 	token := find(body)
 	if len(body) > maxToken || !isToken(token) {
-		return "", a.refused(errNoToken)
+		return "", a.classified(errNoToken)
 	}
 	return token, nil
 }

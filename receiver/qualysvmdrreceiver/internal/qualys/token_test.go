@@ -6,6 +6,7 @@ package qualys
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -125,7 +126,7 @@ func TestARejectedTokenIsReplacedOnce(t *testing.T) {
 				e := requireError(t, err)
 				assert.Equal(t, tt.err, e.Error())
 				assert.Equal(t, tt.refused, e.Login)
-				assert.Equal(t, tt.refused, c.Refused(Gateway) != nil)
+				assert.Equal(t, tt.refused, c.Rejection(Gateway) != nil)
 				if !tt.refused {
 					assert.Equal(t, Ambiguous, e.Class, "/auth takes the login")
 					return
@@ -218,12 +219,42 @@ func TestTokensAreShared(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "token-2", token)
 
-	tk.turn <- struct{}{} // somebody logs in for ever
+	tk.slot <- struct{}{} // somebody logs in for ever
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = tk.get(ended)
 	require.ErrorIs(t, err, context.Canceled)
 	tk.drop(ended, "token-2")
+}
+
+// Nine requests that need a token must not become nine logins while the gateway is down.
+func TestAFailedLoginIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logins := 0
+		down := errors.New("down")
+		tk := newTokens(func(context.Context) (string, error) {
+			logins++
+			pass(time.Minute)
+			if logins < 3 {
+				return "", down
+			}
+			return "token", nil
+		})
+		var all sync.WaitGroup
+		for range 9 {
+			all.Go(func() {
+				_, err := tk.get(t.Context())
+				assert.ErrorIs(t, err, down)
+			})
+		}
+		all.Wait()
+		assert.Equal(t, 1, logins)
+		_, err := tk.get(t.Context())
+		require.ErrorIs(t, err, down, "the next one tries again")
+		_, err = tk.get(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, 3, logins)
+	})
 }
 
 // An authenticator adds its own credentials; ours would replace them.
@@ -244,5 +275,132 @@ func TestAuthenticatorsAreLeftAlone(t *testing.T) {
 		for _, call := range f.received() {
 			assert.Empty(t, call.header.Get("Authorization"))
 		}
+	})
+}
+
+// apiClient makes an API client log in to both endpoints.
+func apiClient(kind ClientType) func(*Settings) {
+	return func(s *Settings) {
+		s.APIClient = APIClient{ID: "client-1", Secret: "s3cr&t", Type: kind}
+		for _, e := range []*Endpoint{&s.Server, &s.Gateway} {
+			e.Username, e.Password = "", ""
+		}
+	}
+}
+
+// A token of an API client is good for both endpoints.
+func TestAPIClients(t *testing.T) {
+	token := jwt(fmt.Sprintf(`{"exp":%d}`, bubbleStart.Add(time.Hour).Unix()))
+	for _, tt := range []struct {
+		name string
+		kind ClientType
+		path string
+		body string
+	}{
+		{name: "of a user, as text", kind: UserClient, path: "/auth/oidc", body: token + "\n"},
+		{name: "of a subscription, in JSON", kind: SubscriptionClient, path: "/auth/oauth", body: `{"token_type":"Bearer","data":[{"access_token":"` + token + `"}],"expires_in":14400}`},
+		{name: "in quotes", kind: UserClient, path: "/auth/oidc", body: `"` + token + `"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			handler := func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case strings.HasPrefix(r.URL.Path, "/auth"):
+					respond(200, tt.body)(w, r)
+				case r.Host == "gateway.test":
+					respond(204, "")(w, r)
+				default:
+					good(w, r)
+				}
+			}
+			synctest.Test(t, func(t *testing.T) {
+				f, c, _ := start(t, handler, apiClient(tt.kind))
+				ask := func() {
+					require.NoError(t, detections(t.Context(), c))
+					_, err := readAssets(t.Context(), c, AssetQuery{})
+					require.NoError(t, err)
+				}
+				ask()
+				login := f.received()[0]
+				assert.Equal(t, "gateway.test", login.host)
+				assert.Equal(t, tt.path, login.path)
+				assert.Equal(t, "client-1", login.header.Get("clientId"))
+				assert.Equal(t, "s3cr&t", login.header.Get("clientSecret"))
+				assert.Equal(t, "application/x-www-form-urlencoded", login.header.Get("Content-Type"))
+				assert.Empty(t, login.body)
+				for _, call := range f.received()[1:] {
+					assert.Equal(t, "Bearer "+token, call.header.Get("Authorization"))
+					assert.Empty(t, call.header.Get("clientSecret"), "the secret goes to the gateway only")
+				}
+				assert.Len(t, f.received(), 3, "one login for both")
+				pass(time.Hour)
+				ask()
+				assert.Len(t, f.received(), 6, "the token has expired")
+			})
+		})
+	}
+}
+
+// A refused client is refused for both endpoints: no second login finds that out.
+func TestARefusedAPIClientStopsBothEndpoints(t *testing.T) {
+	for _, status := range []int{400, 401} {
+		synctest.Test(t, func(t *testing.T) {
+			var rejections []Rejection
+			f, c, _ := start(t, respond(status, `{"error":"invalid_client","message":"s3cr\u0026t is wrong"}`), apiClient(UserClient), func(s *Settings) {
+				s.Rejected = func(r Rejection) { rejections = append(rejections, r) }
+			})
+			e := requireError(t, detections(t.Context(), c))
+			assert.Equal(t, Config, e.Class)
+			assert.True(t, e.Login)
+			assert.NotContains(t, e.Error(), "s3cr")
+			_, err := readAssets(t.Context(), c, AssetQuery{})
+			assert.Same(t, e, requireError(t, err))
+			assert.Same(t, e, requireError(t, detections(t.Context(), c)))
+			assert.Equal(t, []string{"/auth/oidc"}, f.paths())
+			assert.Len(t, rejections, 1)
+			assert.Same(t, e, c.Rejection(Server))
+		})
+	}
+}
+
+// What is no token, or more than one, is not sent anywhere.
+func TestResponsesThatAreNoJWT(t *testing.T) {
+	token := jwt(`{}`)
+	for name, body := range map[string]string{
+		"opaque":        "0123456789abcdef",
+		"two":           `{"access_token":"` + token + `","id_token":"` + jwt(`{"exp":1}`) + `"}`,
+		"none":          `{"access_token":"0123"}`,
+		"not JSON":      "token: " + token,
+		"three words":   "not.a.token",
+		"empty":         "",
+		"array of none": "[1, null]",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, c, _ := start(t, respond(200, body), apiClient(UserClient))
+				e := requireError(t, detections(t.Context(), c))
+				assert.Equal(t, Ambiguous, e.Class)
+				assert.NotContains(t, e.Error(), token)
+				assert.Equal(t, []string{"/auth/oidc"}, f.paths())
+			})
+		})
+	}
+}
+
+// A token that the API server rejects is replaced once; then it is not the secret that is wrong.
+func TestARejectedTokenOfAnAPIClient(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/auth") {
+			respond(201, jwt(`{}`))(w, r)
+			return
+		}
+		respond(401, simpleReturn(2000, "Bad Login/Password"))(w, r)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		f, c, _ := start(t, handler, apiClient(UserClient))
+		e := requireError(t, detections(t.Context(), c))
+		assert.Equal(t, Ambiguous, e.Class)
+		assert.False(t, e.Login)
+		assert.Nil(t, c.Rejection(Server))
+		assert.Equal(t, []string{"/auth/oidc", "/api/5.0/fo/asset/host/vm/detection/", "/auth/oidc", "/api/5.0/fo/asset/host/vm/detection/"}, f.paths())
 	})
 }

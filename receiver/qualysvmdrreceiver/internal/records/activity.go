@@ -23,7 +23,7 @@ type Activity struct {
 
 // NewActivity returns a builder of the records of rows.
 func NewActivity(settings Settings) *Activity {
-	return &Activity{builder: newBuilder(settings), tape: newTape(newNames(columnRoles))}
+	return &Activity{builder: newBuilder(settings), tape: newTape(newInterner(columnRoles))}
 }
 
 // Begin says when what follows was collected, by the server's clock, in which collection, and the names of its columns, which
@@ -48,7 +48,7 @@ func (a *Activity) column(i int) *key {
 		if n < len(a.header) {
 			text = keyText(strings.ReplaceAll(a.header[n], " ", "_"))
 		}
-		a.columns = append(a.columns, a.tape.names.key(text))
+		a.columns = append(a.columns, a.tape.interner.key(text))
 	}
 	return a.columns[i]
 }
@@ -80,10 +80,10 @@ func (a *Activity) Row(fields []string) error {
 		lr.SetTimestamp(pcommon.Timestamp(a.item.Updated * int64(time.Second)))
 	}
 	a.body(lr, t.nodes, t.text)
-	if t.cuts > 0 {
-		nameCut(lr, cutPaths(nil, t.nodes[1:], nil))
+	if t.truncated > 0 {
+		nameTruncated(lr, truncatedPaths(nil, t.nodes[1:], nil))
 	}
-	a.current.Truncated += t.cuts
+	a.current.Truncated += t.truncated
 	a.current.Repaired += repaired
 	return nil
 }
@@ -94,8 +94,8 @@ func (a *Activity) read(fields []string) (repaired int64, err error) {
 	if t.reset(maxRecord) {
 		a.forgetColumns()
 	}
-	at := t.push(t.names.empty, object)
-	t.pushText(t.names.logType, userActivityLogs.logType)
+	at := t.push(t.interner.empty, object)
+	t.pushText(t.interner.logType, userActivityLogs.logType)
 	for i, field := range fields {
 		if !utf8.ValidString(field) {
 			field = strings.ToValidUTF8(field, "\ufffd")

@@ -273,14 +273,21 @@ func TestBytesAreThoseOfTheText(t *testing.T) {
 	}
 }
 
-// textSize is how many bytes the keys and strings in a value have.
-func textSize(v pcommon.Value) int {
-	if v.Type() != pcommon.ValueTypeMap {
-		return len(v.Str())
+// textSize is how many bytes the keys and strings in a value have, a list's key once more for each entry.
+func textSize(v pcommon.Value) int { return sizeUnder("", v) }
+
+func sizeUnder(key string, v pcommon.Value) (size int) {
+	switch v.Type() {
+	case pcommon.ValueTypeMap:
+		for k, member := range v.Map().All() {
+			size += len(k) + sizeUnder(k, member)
+		}
+	case pcommon.ValueTypeSlice:
+		for _, entry := range v.Slice().All() {
+			size += len(key) + sizeUnder(key, entry)
+		}
+	case pcommon.ValueTypeStr:
+		size = len(v.Str())
 	}
-	n := 0
-	for k, v := range v.Map().All() {
-		n += len(k) + textSize(v)
-	}
-	return n
+	return size
 }

@@ -26,7 +26,7 @@ type Assets struct {
 
 // NewAssets returns a builder of assets' records.
 func NewAssets(settings Settings) *Assets {
-	n := newNames(memberRoles)
+	n := newInterner(memberRoles)
 	return &Assets{
 		builder:      newBuilder(settings),
 		members:      members{tape: newTape(n), tokens: newTokens()},
@@ -85,10 +85,10 @@ func (a *Assets) Asset(dec *jsontext.Decoder) error {
 		lr.Attributes().PutInt(attrAssetID, id)
 	}
 	a.body(lr, t.nodes, t.text)
-	if t.cuts > 0 {
-		nameCut(lr, cutPaths(nil, t.nodes[1:], nil))
+	if t.truncated > 0 {
+		nameTruncated(lr, truncatedPaths(nil, t.nodes[1:], nil))
 	}
-	a.current.Truncated += t.cuts
+	a.current.Truncated += t.truncated
 	a.current.Repaired += a.members.repaired
 	return nil
 }
@@ -105,8 +105,8 @@ func (a *Assets) read(dec *jsontext.Decoder) error {
 	m := &a.members
 	m.begin(dec)
 	t := &m.tape
-	at := t.push(t.names.empty, object)
-	t.pushText(t.names.logType, assetInventory.logType)
+	at := t.push(t.interner.empty, object)
+	t.pushText(t.interner.logType, assetInventory.logType)
 	if kind := dec.PeekKind(); kind != '{' && kind != 0 {
 		return fmt.Errorf("%v instead of an object", kind)
 	}
@@ -126,8 +126,8 @@ func (a *Assets) member(k *key) error {
 	case roleOpenPorts:
 		return a.openPorts(k)
 	}
-	if k == a.members.tape.names.logType {
-		k = a.members.tape.names.qualysLogType
+	if k == a.members.tape.interner.logType {
+		k = a.members.tape.interner.qualysLogType
 	}
 	return a.members.value(k)
 }
@@ -180,14 +180,14 @@ func (a *Assets) know() {
 	m.reset()
 	m.id = a.instance()
 	if m.id == "" {
-		m.id = a.blocks.cut(textOf(nodes, a.at[roleAgentID], text))
+		m.id = a.arena.keep(textOf(nodes, a.at[roleAgentID], text))
 	}
-	m.name = a.blocks.cut(textOf(nodes, a.at[roleDNSName], text))
-	m.addStrings(&a.blocks, nodes, a.at[roleAddress], text)
+	m.name = a.arena.keep(textOf(nodes, a.at[roleDNSName], text))
+	m.addStrings(&a.arena, nodes, a.at[roleAddress], text)
 	if i := a.at[roleNetworkInterfaces]; i != 0 {
 		for _, n := range nodes[i : i+nodes[i].size] {
 			if n.kind == str && n.key.role == roleInterfaceAddress {
-				m.addAddresses(&a.blocks, text[n.off:n.off+n.len])
+				m.addAddresses(&a.arena, text[n.off:n.off+n.len])
 			}
 		}
 	}
@@ -205,7 +205,7 @@ func (a *Assets) instance() string {
 		switch {
 		case n.key.role != roleInstanceID:
 		case n.kind == str && n.len > 0:
-			return a.blocks.cut(text[n.off : n.off+n.len])
+			return a.arena.keep(text[n.off : n.off+n.len])
 		case n.kind == integer:
 			return strconv.FormatInt(n.num, 10)
 		}

@@ -57,7 +57,7 @@ func TestAssetBodies(t *testing.T) {
 	}
 }
 
-// hasSoftware tells whether a wanted body begins with the software.
+// hasSoftware reports whether a wanted body begins with the software.
 func hasSoftware(want string) bool {
 	const key = `"softwareListData"`
 	return len(want) > len(key) && want[:len(key)] == key

@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
-// putMembers adds siblings to a map, their strings cut from text. The map has none of their keys yet.
+// putMembers adds siblings to a map, their strings parts of text. The map has none of their keys yet.
 func putMembers(m pcommon.Map, nodes []node, text string) {
 	for i := 0; i < len(nodes); i += int(nodes[i].size) {
 		n := &nodes[i]

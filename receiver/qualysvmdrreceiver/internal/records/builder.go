@@ -17,7 +17,7 @@ import (
 // builder is what the builders of all datasets do alike: it gathers records in Chunks.
 type builder struct {
 	settings  Settings
-	blocks    blocks
+	arena     arena
 	hasher    hasher
 	collected pcommon.Timestamp
 	// collection is the ID of the collection, which every record carries.
@@ -55,16 +55,16 @@ func (b *builder) begin(collected time.Time, collection string, keep func(*Item)
 	b.open = false
 }
 
-// wanted tells whether the record in work is to be made.
+// wanted reports whether the record in work is to be made.
 func (b *builder) wanted() bool { return b.keep == nil || b.keep(&b.item) }
 
-// fits tells whether the record in work may join the current Chunk.
+// fits reports whether the record in work may join the current Chunk.
 func (b *builder) fits() bool {
 	n := len(b.current.Items)
 	return n == 0 || n < b.settings.MaxRecords && b.current.Bytes+int(b.item.Bytes) <= b.settings.MaxBytes
 }
 
-// Full tells whether Take should be called before more is read. If that is obeyed after each call that reads, one Take
+// Full reports whether Take should be called before more is read. If that is obeyed after each call that reads, one Take
 // is enough each time, and one more at the end.
 func (b *builder) Full() bool {
 	n := len(b.current.Items)
@@ -125,16 +125,16 @@ func (b *builder) uid(says uint64) string {
 	binary.BigEndian.PutUint64(raw[:], b.item.Key)
 	binary.BigEndian.PutUint64(raw[8:], says)
 	hex.Encode(text[:], raw[:16])
-	return b.blocks.cut(text[:])
+	return b.arena.keep(text[:])
 }
 
 // body makes the map that is the first of nodes the body of a record. As JSON, write has made it.
 func (b *builder) body(lr plog.LogRecord, nodes []node, text []byte) {
 	if b.settings.JSON {
-		lr.Body().SetStr(b.blocks.cut(b.json))
+		lr.Body().SetStr(b.arena.keep(b.json))
 		return
 	}
-	putMap(lr.Body().SetEmptyMap(), nodes, b.blocks.cut(text))
+	putMap(lr.Body().SetEmptyMap(), nodes, b.arena.keep(text))
 }
 
 // write makes the JSON of the record in work, if that is what bodies are, and notes its size.
@@ -153,8 +153,8 @@ func (b *builder) buffer() []byte {
 	return b.json[:0]
 }
 
-// nameCut names the values that were cut in an attribute of the record.
-func nameCut(lr plog.LogRecord, paths []string) {
+// nameTruncated names the values that were truncated in an attribute of the record.
+func nameTruncated(lr plog.LogRecord, paths []string) {
 	s := lr.Attributes().PutEmptySlice(attrTruncated)
 	s.EnsureCapacity(len(paths))
 	for _, path := range paths {
@@ -162,17 +162,17 @@ func nameCut(lr plog.LogRecord, paths []string) {
 	}
 }
 
-// cutPaths appends the paths of the values among siblings that were cut, each path once. A path becomes a string only when it
-// is needed: names can be long, and values many.
-func cutPaths(paths []string, nodes []node, parent []byte) []string {
+// truncatedPaths appends the paths of the values among siblings that were truncated, each path once. A path becomes a string
+// only when it is needed: names can be long, and values many.
+func truncatedPaths(paths []string, nodes []node, parent []byte) []string {
 	for i := 0; i < len(nodes); i += int(nodes[i].size) {
 		n := &nodes[i]
 		within := nodes[i+1 : i+int(n.size)]
 		if n.kind == list {
-			paths = cutPaths(paths, within, parent) // the entries have the list's path
+			paths = truncatedPaths(paths, within, parent) // the entries have the list's path
 			continue
 		}
-		if !n.cut && len(within) == 0 {
+		if !n.truncated && len(within) == 0 {
 			continue
 		}
 		path := parent
@@ -180,10 +180,10 @@ func cutPaths(paths []string, nodes []node, parent []byte) []string {
 			path = append(path, '.')
 		}
 		path = append(path, n.key.text...)
-		if n.cut {
+		if n.truncated {
 			paths = appendNew(paths, string(path))
 		}
-		paths = cutPaths(paths, within, path)
+		paths = truncatedPaths(paths, within, path)
 		parent = path[:len(parent)]
 	}
 	return paths

@@ -12,6 +12,9 @@ type Chunk struct {
 	Logs plog.Logs
 	// Items describe the records, one each, in their order.
 	Items []Item
+	// Summaries are what is to be known of the hosts of the host list when they are gone, one of each of Items. There are
+	// none of other records.
+	Summaries []HostSummary
 	// Bytes is the size of the records' text: that of the JSON, or of the keys and strings of the bodies, where a list's
 	// key counts once more for each entry.
 	Bytes int
@@ -19,7 +22,7 @@ type Chunk struct {
 	UnitDone uint64
 	// UnitsDone is how many hosts, entries, assets or rows ended, those without a wanted record included.
 	UnitsDone int
-	// Truncated is how many values were cut at 4 MiB.
+	// Truncated is how many values were truncated at 4 MiB.
 	Truncated int
 	// Repaired is in how many values bytes or characters were met that their format forbids.
 	Repaired int64

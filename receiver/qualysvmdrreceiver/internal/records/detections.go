@@ -24,18 +24,18 @@ type Detections struct {
 	host     host
 	tape     tape
 	at       places // in the tape
-	name     *name
+	root     *element
 	required []required
 }
 
 // NewDetections returns a builder of detections' records.
 func NewDetections(settings Settings) *Detections {
-	n := newNames(elementRoles)
+	n := newInterner(elementRoles)
 	return &Detections{
 		builder: newBuilder(settings),
 		host:    newHost(),
 		tape:    newTape(n),
-		name:    &name{text: "DETECTION", key: n.detection, root: true},
+		root:    &element{text: "DETECTION", key: n.detection, root: true},
 		required: requirements(n,
 			[]string{"Qid", "Type", "Severity", "Ssl", "Results", "Status", "LastFoundDateTime"},
 			map[string]kind{"Qid": integer, "Severity": integer, "Ssl": integer}),
@@ -64,12 +64,12 @@ func (d *Detections) Host() uint64 { return d.host.id }
 // HostElement reads the element of the host that x stands at, through its end. Errors of x are returned wrapped;
 // ErrTooLarge says that the host's elements are more than a record may hold.
 func (d *Detections) HostElement(x *xmlstream.Reader) error {
-	repaired, cuts := x.Repaired(), d.host.tape.cuts
+	repaired, truncated := x.Repaired(), d.host.tape.truncated
 	if err := d.host.read(x); err != nil {
 		return err
 	}
 	d.current.Repaired += x.Repaired() - repaired
-	d.current.Truncated += d.host.tape.cuts - cuts
+	d.current.Truncated += d.host.tape.truncated - truncated
 	d.open = false // further records say more of the host
 	return nil
 }
@@ -86,7 +86,7 @@ func (d *Detections) Detection(x *xmlstream.Reader) error {
 	repaired := x.Repaired()
 	t := &d.tape
 	t.reset(d.host.tape.left())
-	if err := t.root(x, t.push(t.names.detection, object), d.name); err != nil {
+	if err := t.root(x, t.push(t.interner.detection, object), d.root); err != nil {
 		return fmt.Errorf("detection: %w", err)
 	}
 	if err := d.host.prepare(&d.builder); err != nil {
@@ -113,20 +113,20 @@ func (d *Detections) Detection(x *xmlstream.Reader) error {
 	lr := d.record(&vulnerabilityLogs, d.hasher.pair(d.item.Content, d.host.content), 4)
 	d.mark(lr)
 	if d.settings.JSON {
-		lr.Body().SetStr(d.blocks.cut(d.json))
+		lr.Body().SetStr(d.arena.keep(d.json))
 	} else {
 		m := lr.Body().SetEmptyMap()
 		if d.settings.EnrichFields != nil {
 			m.EnsureCapacity(d.host.body.Len() + 1) // Enrich adds one
 		}
 		d.host.body.CopyTo(m)
-		v, _ := m.Get(t.names.detection.text)
-		putMap(v.SetEmptyMap(), t.nodes, d.blocks.cut(t.text))
+		v, _ := m.Get(t.interner.detection.text)
+		putMap(v.SetEmptyMap(), t.nodes, d.arena.keep(t.text))
 	}
-	if t.cuts > 0 || len(d.host.cut) > 0 {
-		nameCut(lr, cutPaths(slices.Clone(d.host.cut), t.nodes, nil))
+	if t.truncated > 0 || len(d.host.truncated) > 0 {
+		nameTruncated(lr, truncatedPaths(slices.Clone(d.host.truncated), t.nodes, nil))
 	}
-	d.current.Truncated += t.cuts
+	d.current.Truncated += t.truncated
 	d.current.Repaired += x.Repaired() - repaired
 	return nil
 }

@@ -39,11 +39,11 @@
 //   - An asset without an agent to which the gateway gives no key agent gets one,
 //     and one without softwareListData gets an empty list.
 //
-// # Way of the data
+// # Data flow
 //
 // A record is read into a tape, a flat list of nodes over one buffer of text,
 // both reused. Only when it is whole, hashed and wanted, its text is copied once
-// into a shared block, from which all strings of the record are cut.
+// into an arena, which all strings of the record share.
 //
 // A builder is not safe for concurrent use.
 package records

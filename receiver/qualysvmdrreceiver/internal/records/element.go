@@ -11,10 +11,10 @@ import (
 )
 
 // begun returns what is known of the element that x stands at.
-func (t *tape) begun(x *xmlstream.Reader) *name {
-	n := t.names.following(x.Name())
+func (t *tape) begun(x *xmlstream.Reader) *element {
+	n := t.interner.following(x.Name())
 	if n == nil {
-		n = t.names.element(x.Name())
+		n = t.interner.element(x.Name())
 		t.charge()
 	}
 	return n
@@ -22,7 +22,7 @@ func (t *tape) begun(x *xmlstream.Reader) *name {
 
 // element reads the element that x stands at, of the name n and a child of parent, through its end. It adds the value and
 // those of its attributes beside it.
-func (t *tape) element(x *xmlstream.Reader, n, parent *name) error {
+func (t *tape) element(x *xmlstream.Reader, n, parent *element) error {
 	k := n.keyIn(parent)
 	first := len(t.attrs)
 	if x.Attrs() > 0 {
@@ -59,7 +59,7 @@ func (t *tape) element(x *xmlstream.Reader, n, parent *name) error {
 
 // root reads the element that x stands at, which is the record itself, into the map at, the first of the tape: its children,
 // and before them its attributes.
-func (t *tape) root(x *xmlstream.Reader, at int, n *name) error {
+func (t *tape) root(x *xmlstream.Reader, at int, n *element) error {
 	if err := t.inside(x, n); err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (t *tape) root(x *xmlstream.Reader, at int, n *name) error {
 }
 
 // inside adds the attributes of the element that x stands at, which has nothing beside it.
-func (t *tape) inside(x *xmlstream.Reader, n *name) error {
+func (t *tape) inside(x *xmlstream.Reader, n *element) error {
 	if x.Attrs() == 0 {
 		return nil
 	}
@@ -83,14 +83,14 @@ func (t *tape) inside(x *xmlstream.Reader, n *name) error {
 }
 
 // content reads what is inside of an element, through its end, and makes the node at of it.
-func (t *tape) content(x *xmlstream.Reader, at int, n, parent *name) error {
+func (t *tape) content(x *xmlstream.Reader, at int, n, parent *element) error {
 	children := len(t.nodes) - at - 1
 	v := t.begin()
 	for {
 		if len(t.text) == v.from {
 			x.SkipSpace() // before a value, or between two elements
 		}
-		child := t.names.follower(x)
+		child := t.interner.follower(x)
 		if child == nil {
 			kind, err := x.Next()
 			if err != nil {
@@ -132,13 +132,13 @@ func (t *tape) content(x *xmlstream.Reader, at int, n, parent *name) error {
 func (t *tape) between(v value) {
 	t.text = t.text[:v.keep]
 	if v.keep > v.from {
-		at := t.push(t.names.mixed, str)
-		t.nodes[at].off, t.nodes[at].len, t.nodes[at].cut = uint32(v.from), uint32(v.keep-v.from), v.cut
+		at := t.push(t.interner.mixed, str)
+		t.nodes[at].off, t.nodes[at].len, t.nodes[at].truncated = uint32(v.from), uint32(v.keep-v.from), v.truncated
 	}
 }
 
 // leaf makes the node at the value of an element that holds one piece of text and nothing else.
-func (t *tape) leaf(at int, text []byte, cdata bool, n, parent *name) {
+func (t *tape) leaf(at int, text []byte, cdata bool, n, parent *element) {
 	if !cdata {
 		text = trimRight(trimLeft(text))
 	}
@@ -149,16 +149,16 @@ func (t *tape) leaf(at int, text []byte, cdata bool, n, parent *name) {
 }
 
 // lone makes the node at the value of an element that holds text in pieces, which has been added, and nothing else.
-func (t *tape) lone(at int, v value, n, parent *name) {
+func (t *tape) lone(at int, v value, n, parent *element) {
 	if t.plain(at, t.text[v.from:v.keep], n, parent) {
-		t.nodes[at].off, t.nodes[at].len, t.nodes[at].cut = uint32(v.from), uint32(v.keep-v.from), v.cut
+		t.nodes[at].off, t.nodes[at].len, t.nodes[at].truncated = uint32(v.from), uint32(v.keep-v.from), v.truncated
 		v.from = v.keep
 	}
 	t.text = t.text[:v.from]
 }
 
-// plain makes the node at the value of an element without children. It tells whether that is a string.
-func (t *tape) plain(at int, text []byte, n, parent *name) bool {
+// plain makes the node at the value of an element without children. It reports whether that is a string.
+func (t *tape) plain(at int, text []byte, n, parent *element) bool {
 	to := &t.nodes[at]
 	to.repeats = n.repeats
 	switch {
@@ -176,7 +176,7 @@ func (t *tape) plain(at int, text []byte, n, parent *name) bool {
 }
 
 // numeric makes n a number, if the text is to be one and is.
-func (t *tape) numeric(n *node, text []byte, value valueType, parent *name) bool {
+func (t *tape) numeric(n *node, text []byte, value valueType, parent *element) bool {
 	switch {
 	case value == intValue, value == hostIntValue && parent.host:
 		i, ok := parseInt(text)
@@ -195,7 +195,7 @@ func (t *tape) numeric(n *node, text []byte, value valueType, parent *name) bool
 }
 
 // end makes the node at the value of an element whose children have been read.
-func (t *tape) end(at int, n *name) error {
+func (t *tape) end(at int, n *element) error {
 	if n.wrapper && t.uniform(at+1) {
 		// The children become one list, which takes the place of the wrapper.
 		t.nodes[at+1].repeats = true
@@ -210,7 +210,7 @@ func (t *tape) end(at int, n *name) error {
 	return t.close(at)
 }
 
-// uniform tells whether the siblings from index from to the end have one key, apart from attributes.
+// uniform reports whether the siblings from index from to the end have one key, apart from attributes.
 func (t *tape) uniform(from int) bool {
 	for i := from; i < len(t.nodes); i += int(t.nodes[i].size) {
 		if !t.nodes[i].attr && t.nodes[i].key != t.nodes[from].key {
@@ -221,13 +221,13 @@ func (t *tape) uniform(from int) bool {
 }
 
 // attributes notes the attributes of the element that x stands at, except the one that gave it its key.
-func (t *tape) attributes(x *xmlstream.Reader, n *name, k *key, byName bool) error {
+func (t *tape) attributes(x *xmlstream.Reader, n *element, k *key, byName bool) error {
 	for i := range x.Attrs() {
 		attr, text := x.Attr(i)
 		if byName && string(attr) == "name" && len(text) > 0 {
 			continue
 		}
-		a := t.names.attribute(n, k, attr)
+		a := t.interner.attribute(n, k, attr)
 		to := node{key: a.key, kind: str, size: 1}
 		if !t.numeric(&to, text, a.value, n) {
 			to.off, to.len = uint32(len(t.text)), uint32(len(text))
@@ -246,7 +246,7 @@ func (t *tape) attributes(x *xmlstream.Reader, n *name, k *key, byName bool) err
 func (t *tape) ownName(x *xmlstream.Reader, k *key) *key {
 	for i := range x.Attrs() {
 		if attr, text := x.Attr(i); string(attr) == "name" && len(text) > 0 {
-			return t.names.keyOf(text)
+			return t.interner.keyOf(text)
 		}
 	}
 	return k
@@ -256,12 +256,12 @@ func (t *tape) ownName(x *xmlstream.Reader, k *key) *key {
 func (t *tape) reserve(from int, host bool) {
 	for i := from; i < len(t.nodes); i += int(t.nodes[i].size) {
 		switch k := t.nodes[i].key; {
-		case k == t.names.logType:
-			t.nodes[i].key = t.names.qualysLogType
-		case host && k == t.names.detection:
-			t.nodes[i].key = t.names.qualysDetection
-		case host && k == t.names.knowledgeBase:
-			t.nodes[i].key = t.names.qualysKnowledgeBase
+		case k == t.interner.logType:
+			t.nodes[i].key = t.interner.qualysLogType
+		case host && k == t.interner.detection:
+			t.nodes[i].key = t.interner.qualysDetection
+		case host && k == t.interner.knowledgeBase:
+			t.nodes[i].key = t.interner.qualysKnowledgeBase
 		}
 	}
 }

@@ -15,15 +15,15 @@ import (
 )
 
 // asJSON reads an element as an entry of the KnowledgeBase is read, and returns its map.
-func asJSON(t *testing.T, element string) string {
+func asJSON(t *testing.T, text string) string {
 	t.Helper()
-	n := newNames(elementRoles)
+	n := newInterner(elementRoles)
 	tp := newTape(n)
-	x := xmlstream.NewReader(strings.NewReader(element))
+	x := xmlstream.NewReader(strings.NewReader(text))
 	_, err := x.Next()
 	require.NoError(t, err)
 	at := tp.push(n.empty, object)
-	require.NoError(t, tp.root(x, at, &name{text: "VULN", key: n.key("Vuln"), root: true, body: true}))
+	require.NoError(t, tp.root(x, at, &element{text: "VULN", key: n.key("Vuln"), root: true, body: true}))
 	return string(appendValue(nil, tp.nodes, tp.text))
 }
 
@@ -121,7 +121,7 @@ func TestAttributesOfAHostBecomeItsKeys(t *testing.T) {
 
 func TestManyUnknownNames(t *testing.T) {
 	// More names than the tables keep, in one record and in many: they arrive all the same.
-	n := newNames(elementRoles)
+	n := newInterner(elementRoles)
 	tp := newTape(n)
 	for round := range 3 {
 		var doc, want strings.Builder
@@ -139,7 +139,7 @@ func TestManyUnknownNames(t *testing.T) {
 		x := xmlstream.NewReader(strings.NewReader(doc.String()))
 		_, err := x.Next()
 		require.NoError(t, err)
-		require.NoError(t, tp.root(x, tp.push(n.empty, object), &name{text: "VULN", key: n.key("Vuln"), root: true}))
+		require.NoError(t, tp.root(x, tp.push(n.empty, object), &element{text: "VULN", key: n.key("Vuln"), root: true}))
 		assert.Equal(t, `{"M":{`+want.String()+`}}`, string(appendValue(nil, tp.nodes, tp.text)))
 		assert.LessOrEqual(t, len(n.elements.kept), maxNames)
 	}

@@ -13,8 +13,10 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/go-json-experiment/json/jsontext"
+	"go.opentelemetry.io/collector/featuregate"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/xpdata"
 )
 
 // knowledgeBaseKey is the key under which a detection carries its entry's fields, and statusKey the first one in there.
@@ -54,13 +56,42 @@ func (s EntryStatus) String() string {
 type EntryFields struct {
 	members string // of the JSON object that was parsed, with a comma before them; "": it has none
 	hash    uint64
-	values  func() entryValues
+	values  func() *entryValues
 }
 
-// entryValues are the fields as a body that is a map has them.
+// entryValues are the fields as a body that is a map has them, with the status before them.
 type entryValues struct {
-	fields pcommon.Map // with the status before them
-	bytes  int         // of keys and strings
+	fields pcommon.Map
+	shared *xpdata.MapBuilder // what all records of the entry hold, nil: each gets a copy
+	bytes  int                // of keys and strings, as Item.Bytes has them
+}
+
+// put fills a map that is empty. Copying dozens of values into each record would take as long as half of all else that is done
+// for it, so that the records share them. They are marked read-only before they are offered: whoever changes them later has
+// copied them first.
+func (v *entryValues) put(m pcommon.Map) {
+	if v.shared == nil {
+		v.fields.CopyTo(m)
+		return
+	}
+	builder := cloned(v.shared) // it is empty when the map has what it holds
+	builder.UnsafeIntoMap(m)
+}
+
+// cloned returns a copy of a builder, which holds the same values. The state that is copied with it counts references to data
+// in a pipeline, of which a builder has none.
+func cloned[T any](builder *T) T { return *builder }
+
+// sharesValues reports whether records may hold the same values. They may not where values that are no longer used are given
+// to others: they would be given away more than once.
+func sharesValues() bool {
+	known, pooled := false, false
+	featuregate.GlobalRegistry().VisitAll(func(gate *featuregate.Gate) {
+		if gate.ID() == "pdata.useProtoPooling" {
+			known, pooled = true, gate.IsEnabled()
+		}
+	})
+	return known && !pooled
 }
 
 // ParseEntryFields parses what [KnowledgeBase.Begin] has handed out. It keeps nothing of stored. An error says that it is
@@ -74,18 +105,23 @@ func ParseEntryFields(stored []byte) (*EntryFields, error) {
 		f.members = "," + string(members)
 	}
 	// Bodies that are JSON need no values.
-	f.values = sync.OnceValue(func() entryValues { return valuesOf(f.members) })
+	f.values = sync.OnceValue(func() *entryValues { return valuesOf(f.members) })
 	return f, nil
 }
 
 // valuesOf makes values of the members of a valid JSON object, which have a comma before them.
-func valuesOf(members string) entryValues {
-	v := entryValues{fields: pcommon.NewMap()}
-	v.fields.PutStr(statusKey, EntryFound.String())
-	v.bytes = len(statusKey) + len(EntryFound.String())
+func valuesOf(members string) *entryValues {
 	d := fieldDecoder{Decoder: jsontext.NewDecoder(strings.NewReader("{" + strings.TrimPrefix(members, ",") + "}"))}
-	d.object(v.fields)
-	v.bytes += d.bytes
+	b := new(xpdata.MapBuilder)
+	b.AppendEmpty(statusKey).SetStr(EntryFound.String())
+	d.object(b)
+	v := &entryValues{bytes: len(statusKey) + len(EntryFound.String()) + d.bytes}
+	if sharesValues() {
+		v.shared = b
+		return v
+	}
+	v.fields = pcommon.NewMap()
+	b.UnsafeIntoMap(v.fields)
 	return v
 }
 
@@ -95,24 +131,28 @@ type fieldDecoder struct {
 	bytes int
 }
 
-func (d *fieldDecoder) object(m pcommon.Map) {
+// object adds the members of an object, whose keys are different ones, to what m holds.
+func (d *fieldDecoder) object(m *xpdata.MapBuilder) {
 	d.token()
 	for d.PeekKind() == '"' {
 		key := d.token().String()
 		d.bytes += len(key)
-		d.value(m.PutEmpty(key))
+		d.value(key, m.AppendEmpty(key))
 	}
 	d.token()
 }
 
-func (d *fieldDecoder) value(v pcommon.Value) {
+func (d *fieldDecoder) value(key string, v pcommon.Value) {
 	switch d.PeekKind() {
 	case '{':
-		d.object(v.SetEmptyMap())
+		var b xpdata.MapBuilder
+		d.object(&b)
+		b.UnsafeIntoMap(v.SetEmptyMap())
 	case '[':
 		d.token()
 		for s := v.SetEmptySlice(); d.PeekKind() != ']' && d.PeekKind() != 0; {
-			d.value(s.AppendEmpty())
+			d.bytes += len(key)
+			d.value(key, s.AppendEmpty())
 		}
 		d.token()
 	case '"':
@@ -139,9 +179,10 @@ func (d *fieldDecoder) token() jsontext.Token {
 	return token
 }
 
-// Enrich adds what is known of a detection's entry to its record, as the last key of the body, which json says is JSON. It
-// renews log.record.uid, which covers that too, and item.Bytes. A record may be enriched once. Fields is nil unless the status
-// is EntryFound.
+// Enrich adds what is known of a detection's entry to its record, as the last key of the body; json says that the body is
+// JSON. It renews log.record.uid, which covers the entry too, and item.Bytes. A record may be enriched once. Fields is nil
+// unless the status is EntryFound. Records share the values of fields: what is under KnowledgeBase may not be changed, so that
+// the records have to be marked read-only before others get them.
 func Enrich(lr plog.LogRecord, item *Item, status EntryStatus, fields *EntryFields, json bool) {
 	var hash uint64
 	if fields != nil {
@@ -171,7 +212,7 @@ func enrichMap(body pcommon.Map, status EntryStatus, fields *EntryFields) int {
 		return len(knowledgeBaseKey) + len(statusKey) + len(status.String())
 	}
 	values := fields.values()
-	values.fields.CopyTo(entry)
+	values.put(entry)
 	return len(knowledgeBaseKey) + values.bytes
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/featuregate"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
@@ -112,27 +113,10 @@ func TestDetectionsCarryTheirEntry(t *testing.T) {
 			structured := enriched(t, false, answer, test.status, test.fields)
 			m := onlyRecord(t, structured).Body().Map()
 			assert.Equal(t, "KnowledgeBase", keysOf(m)[m.Len()-1])
-			assert.Equal(t, textBytes(onlyRecord(t, structured).Body()), int(structured.Items[0].Bytes))
+			assert.Equal(t, textSize(onlyRecord(t, structured).Body()), int(structured.Items[0].Bytes))
 			agree(t, structured, text)
 		})
 	}
-}
-
-// textBytes is the size of the keys and strings of a body.
-func textBytes(v pcommon.Value) (size int) {
-	switch v.Type() {
-	case pcommon.ValueTypeMap:
-		for key, member := range v.Map().All() {
-			size += len(key) + textBytes(member)
-		}
-	case pcommon.ValueTypeSlice:
-		for _, entry := range v.Slice().All() {
-			size += textBytes(entry)
-		}
-	case pcommon.ValueTypeStr:
-		size = len(v.Str())
-	}
-	return size
 }
 
 // A reader that drops duplicates by the UID must not drop a change of the entry.
@@ -183,8 +167,47 @@ func TestFieldsAreSharedSafely(t *testing.T) {
 			text, err := json.Marshal(expected)
 			assert.NoError(t, err)
 			assert.JSONEq(t, string(text), string(got))
-			entry.Map().Clear()
+			theirs := pcommon.NewMap()
+			body.CopyTo(theirs) // as the collector does with what is marked read-only for those who change it
+			changed, _ := theirs.Get("KnowledgeBase")
+			changed.Map().Clear()
 		})
 	}
 	wg.Wait()
+}
+
+// Where the collector gives values that are no longer used to others, records must not hold the same ones.
+func TestFieldsAreCopiedWherePdataIsPooled(t *testing.T) {
+	const gate = "pdata.useProtoPooling"
+	require.NoError(t, featuregate.GlobalRegistry().Set(gate, true))
+	t.Cleanup(func() { require.NoError(t, featuregate.GlobalRegistry().Set(gate, false)) })
+	fields, err := ParseEntryFields([]byte(richFields))
+	require.NoError(t, err)
+	first, second := enriched(t, false, oneHost("<DETECTION/>"), EntryFound, fields), enriched(t, false, oneHost("<DETECTION/>"), EntryFound, fields)
+	want := onlyRecord(t, second).Body().AsString()
+	entry, ok := onlyRecord(t, first).Body().Map().Get("KnowledgeBase")
+	require.True(t, ok)
+	for _, v := range entry.Map().All() {
+		v.SetStr("of somebody else")
+	}
+	assert.Equal(t, want, onlyRecord(t, second).Body().AsString())
+	assert.Contains(t, want, `"Title":"a \"b\" €"`)
+}
+
+// enrichedOf returns the detections of the test data with an entry that is known, and with ones that are not.
+func enrichedOf(t *testing.T, settings Settings) Chunk {
+	t.Helper()
+	settings.EnrichFields = enrichFields
+	fields, err := ParseEntryFields(typicalFields(t))
+	require.NoError(t, err)
+	out := detectionsOf(t, settings, testdata(t, "detections.xml"))
+	for i, lr := range recordsOf(out) {
+		status := []EntryStatus{EntryFound, EntryNotFound, EntryUnavailable}[i%3]
+		known := fields
+		if status != EntryFound {
+			known = nil
+		}
+		Enrich(lr, &out.Items[i], status, known, settings.JSON)
+	}
+	return out
 }

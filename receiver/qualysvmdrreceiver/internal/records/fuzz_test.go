@@ -61,15 +61,22 @@ func FuzzHosts(f *testing.F) {
 	})
 }
 
-// FuzzEntries does the same with entries of the KnowledgeBase.
+// FuzzEntries does the same with entries of the KnowledgeBase, and with detections that carry their fields.
 func FuzzEntries(f *testing.F) {
 	f.Add(testdata(f, "knowledgebase.xml"))
 	f.Add(`<VULN a="1"><CVE_LIST b="2"><CVE c="3"/><CVE_LIST><CVE/></CVE_LIST></CVE_LIST>t<CVE d="4"/></VULN>`)
 	f.Fuzz(func(t *testing.T, answer string) {
 		var outs []Chunk
 		for _, settings := range []Settings{unlimited(), inJSON(unlimited())} {
+			settings.EnrichFields = []string{"Cve", "VulnA", "Text", "Title", "Cvss", "Status"}
 			k := NewKnowledgeBase(settings)
-			k.Begin(collected, "", nil, nil)
+			k.Begin(collected, "", nil, func(_ *Item, stored []byte) {
+				fields, err := ParseEntryFields(stored)
+				require.NoError(t, err)
+				inMap, asText := enriched(t, false, oneHost("<DETECTION/>"), EntryFound, fields), enriched(t, true, oneHost("<DETECTION/>"), EntryFound, fields)
+				assert.Equal(t, textSize(onlyRecord(t, inMap).Body()), int(inMap.Items[0].Bytes))
+				agree(t, inMap, asText)
+			})
 			_ = readEntries(k, strings.NewReader(answer)) // what was whole before counts
 			outs = append(outs, k.Take())
 		}

@@ -27,6 +27,10 @@ func TestGoldenRecords(t *testing.T) {
 		{"detections", func(t *testing.T, s Settings) Chunk { return detectionsOf(t, s, testdata(t, "detections.xml")) }},
 		{"knowledgebase", func(t *testing.T, s Settings) Chunk { return entriesOf(t, s, testdata(t, "knowledgebase.xml")) }},
 		{"assets", func(t *testing.T, s Settings) Chunk { return assetsOf(t, s, since, testdata(t, "assets.json")) }},
+		{"hosts", func(t *testing.T, s Settings) Chunk { return hostListOf(t, s, testdata(t, "hosts.xml")) }},
+		{"removals", func(_ *testing.T, s Settings) Chunk { return removalsOf(s) }},
+		{"collection", func(_ *testing.T, s Settings) Chunk { return collectionEventOf(s) }},
+		{"enriched", enrichedOf},
 		{"activity", func(t *testing.T, s Settings) Chunk { return activityOf(t, s, testdata(t, "activity.csv")) }},
 	}
 	for _, dataset := range datasets {

@@ -23,7 +23,7 @@ type host struct {
 	prefix, suffix []byte      // the same as JSON, around the detection
 	bytes          int
 	content        uint64 // hash of what the host says
-	cut            []string
+	truncated      []string
 	machine        machine
 	assetID        int64
 	hasAssetID     bool
@@ -31,10 +31,10 @@ type host struct {
 }
 
 // hostName stands for HOST.
-var hostName = &name{host: true}
+var hostName = &element{host: true}
 
 func newHost() host {
-	h := host{tape: newTape(newNames(elementRoles)), body: pcommon.NewMap()}
+	h := host{tape: newTape(newInterner(elementRoles)), body: pcommon.NewMap()}
 	h.reset()
 	return h
 }
@@ -44,8 +44,8 @@ func (h *host) reset() {
 	if h.tape.reset(maxRecord) {
 		h.nodes, h.prefix, h.suffix = nil, nil, nil
 	}
-	h.tape.push(h.tape.names.empty, object)
-	h.tape.pushText(h.tape.names.logType, vulnerabilityLogs.logType)
+	h.tape.push(h.tape.interner.empty, object)
+	h.tape.pushText(h.tape.interner.logType, vulnerabilityLogs.logType)
 	h.id, h.detected, h.ready = 0, false, false
 }
 
@@ -62,13 +62,13 @@ func (h *host) attributes(x *xmlstream.Reader) error {
 		return nil
 	}
 	before := h.mark()
-	return h.added(before, h.tape.inside(x, h.tape.names.element(x.Name())))
+	return h.added(before, h.tape.inside(x, h.tape.interner.element(x.Name())))
 }
 
 // mark is how far the tape of a host was.
-type mark struct{ nodes, text, cuts int }
+type mark struct{ nodes, text, truncated int }
 
-func (h *host) mark() mark { return mark{len(h.tape.nodes), len(h.tape.text), h.tape.cuts} }
+func (h *host) mark() mark { return mark{len(h.tape.nodes), len(h.tape.text), h.tape.truncated} }
 
 // added takes note of what was added since before, or takes it back if there was an error.
 func (h *host) added(before mark, err error) error {
@@ -82,7 +82,7 @@ func (h *host) added(before mark, err error) error {
 		}
 	}
 	if err != nil {
-		t.nodes, t.text, t.attrs, t.cuts = t.nodes[:from], t.text[:before.text], t.attrs[:0], before.cuts
+		t.nodes, t.text, t.attrs, t.truncated = t.nodes[:from], t.text[:before.text], t.attrs[:0], before.truncated
 		return fmt.Errorf("host: %w", err)
 	}
 	for i := from; i < len(t.nodes); i += int(t.nodes[i].size) {
@@ -101,10 +101,10 @@ func (h *host) prepare(b *builder) error {
 	}
 	t := &h.tape
 	if !h.detected {
-		t.push(t.names.detection, null)
+		t.push(t.interner.detection, null)
 		h.detected = true
 	}
-	nodes, n, err := t.merger.mergeDuplicateKeys(append(h.nodes[:0], t.nodes...), 1, t.names.empty)
+	nodes, n, err := t.merger.mergeDuplicateKeys(append(h.nodes[:0], t.nodes...), 1, t.interner.empty)
 	if err != nil {
 		return fmt.Errorf("host: %w", err)
 	}
@@ -117,9 +117,9 @@ func (h *host) prepare(b *builder) error {
 	h.content, _ = b.hasher.content(nodes, t.text)
 	h.write(b, int(at[roleDetection]))
 	h.know(b, &at)
-	h.cut = h.cut[:0]
-	if t.cuts > 0 {
-		h.cut = cutPaths(h.cut, nodes[1:], nil)
+	h.truncated = h.truncated[:0]
+	if t.truncated > 0 {
+		h.truncated = truncatedPaths(h.truncated, nodes[1:], nil)
 	}
 	h.ready = true
 	return nil
@@ -127,21 +127,18 @@ func (h *host) prepare(b *builder) error {
 
 // complete adds what is missing: Hostname always, if the host has no such element itself, and IP and Id.
 func (h *host) complete(nodes []node) []node {
-	names, text := h.tape.names, h.tape.text
+	interner, text := h.tape.interner, h.tape.text
 	var at places
 	at.find(nodes, 1, len(nodes))
-	hostname := node{key: names.key("Hostname"), kind: str, size: 1}
-	if i := named(nodes, text, &at); i != 0 {
-		hostname.off, hostname.len = nodes[i].off, nodes[i].len
-	}
+	hostname := hostnameOf(interner, nodes, text, &at)
 	// From the back, so that indexes stay right.
 	if at[roleID] == 0 {
-		nodes = insert(nodes, int(at[roleDetection]), node{key: names.key("Id"), kind: integer, size: 1})
+		nodes = insert(nodes, int(at[roleDetection]), node{key: interner.key("Id"), kind: integer, size: 1})
 	}
 	ip := int(at[roleIP])
 	after := int(at[roleDetection])
 	if ip == 0 {
-		nodes = insert(nodes, after, node{key: names.key("IP"), kind: str, size: 1})
+		nodes = insert(nodes, after, node{key: interner.key("IP"), kind: str, size: 1})
 		after++
 	} else {
 		after = ip + int(nodes[ip].size)
@@ -150,6 +147,15 @@ func (h *host) complete(nodes []node) []node {
 		nodes = insert(nodes, after, hostname)
 	}
 	return nodes
+}
+
+// hostnameOf returns the Hostname of a host, which is empty if it has no name.
+func hostnameOf(interner *interner, nodes []node, text []byte, at *places) node {
+	hostname := node{key: interner.key("Hostname"), kind: str, size: 1}
+	if i := named(nodes, text, at); i != 0 {
+		hostname.off, hostname.len = nodes[i].off, nodes[i].len
+	}
+	return hostname
 }
 
 // named returns the index of the string that is the host's name, 0: it has none.
@@ -206,31 +212,22 @@ func (h *host) write(b *builder, detection int) {
 		h.bytes += len(h.nodes[i].key.text) + int(h.nodes[i].len)
 	}
 	h.body.Clear()
-	putMap(h.body, h.nodes, b.blocks.cut(text))
+	putMap(h.body, h.nodes, b.arena.keep(text))
 }
 
 // know notes what the records say of the host around their bodies.
 func (h *host) know(b *builder, at *places) {
-	text := h.tape.text
-	h.machine.reset()
-	for _, r := range [...]role{roleEC2InstanceID, roleCloudResourceID, roleQGHostID} {
-		if id := textOf(h.nodes, at[r], text); len(id) > 0 {
-			h.machine.id = b.blocks.cut(id)
-			break
-		}
-	}
-	h.machine.name = b.blocks.cut(textOf(h.nodes, at[roleHostname], text))
-	for _, r := range [...]role{roleIP, roleIPv6} {
-		h.machine.addStrings(&b.blocks, h.nodes, at[r], text)
-	}
-	if h.id != 0 {
-		h.machine.hostID, h.machine.hasHostID = int64(h.id), true
-	}
+	h.machine.know(&b.arena, h.nodes, at, h.tape.text, h.id)
 	h.assetID, h.hasAssetID = intOf(h.nodes, at[roleAssetID])
-	h.scanned = 0
-	for _, r := range [...]role{roleLastScan, roleLastVMScanned, roleLastVMAuthScanned, roleLastPCScanned} {
-		if s, ok := parseTime(textOf(h.nodes, at[r], text)); ok {
-			h.scanned = max(h.scanned, s)
+	h.scanned = scannedAt(h.nodes, at, h.tape.text)
+}
+
+// scannedAt returns the newest of a host's scan dates, 0: it has none.
+func scannedAt(nodes []node, at *places, text []byte) (newest int64) {
+	for _, r := range [...]role{roleLastScan, roleLastVulnScan, roleLastVMScanned, roleLastVMAuthScanned, roleLastPCScanned} {
+		if s, ok := parseTime(textOf(nodes, at[r], text)); ok {
+			newest = max(newest, s)
 		}
 	}
+	return newest
 }

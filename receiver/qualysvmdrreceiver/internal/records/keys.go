@@ -96,6 +96,7 @@ const (
 	roleLastTest
 	roleLastUpdate
 	roleLastVMAuthScanned
+	roleLastVulnScan
 	roleLastVMScanned
 	roleNetbios
 	rolePatchable
@@ -114,6 +115,7 @@ const (
 	roleThreatIntel
 	roleTimesFound
 	roleTitle
+	roleTrackingMethod
 	roleType
 	roleUniqueVulnID
 	roleVendorReference
@@ -176,6 +178,7 @@ var elementRoles = map[string]role{
 	"LastUpdateDateTime":              roleLastUpdate,
 	"LastVmAuthScannedDate":           roleLastVMAuthScanned,
 	"LastVmScannedDate":               roleLastVMScanned,
+	"LastVulnScanDateTime":            roleLastVulnScan,
 	"Netbios":                         roleNetbios,
 	"Patchable":                       rolePatchable,
 	"PciFlag":                         rolePCIFlag,
@@ -193,6 +196,7 @@ var elementRoles = map[string]role{
 	"ThreatIntel":                     roleThreatIntel,
 	"TimesFound":                      roleTimesFound,
 	"Title":                           roleTitle,
+	"TrackingMethod":                  roleTrackingMethod,
 	"Type":                            roleType,
 	"UniqueVulnId":                    roleUniqueVulnID,
 	"VendorReference":                 roleVendorReference,

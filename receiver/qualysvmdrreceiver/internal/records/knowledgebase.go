@@ -16,7 +16,7 @@ type KnowledgeBase struct {
 	builder
 	tape     tape
 	at       places // in the tape
-	name     *name
+	root     *element
 	required []required
 	fielded  map[string]bool // keys of the fields that are handed out
 	fields   func(*Item, []byte)
@@ -25,7 +25,7 @@ type KnowledgeBase struct {
 
 // NewKnowledgeBase returns a builder of entries' records.
 func NewKnowledgeBase(settings Settings) *KnowledgeBase {
-	n := newNames(elementRoles)
+	n := newInterner(elementRoles)
 	wanted := map[string]bool{}
 	for _, field := range settings.EnrichFields {
 		wanted[field] = field != statusKey // which stands beside them
@@ -34,7 +34,7 @@ func NewKnowledgeBase(settings Settings) *KnowledgeBase {
 		fielded: wanted,
 		builder: newBuilder(settings),
 		tape:    newTape(n),
-		name:    &name{text: "VULN", key: n.key("Vuln"), root: true, body: true},
+		root:    &element{text: "VULN", key: n.key("Vuln"), root: true, body: true},
 		required: requirements(n,
 			[]string{
 				"Qid", "VulnerabilityType", "SeverityLevel", "Title", "Category", "Patchable", "Software", "VendorReference",
@@ -63,9 +63,9 @@ func (k *KnowledgeBase) Entry(x *xmlstream.Reader) error {
 	repaired := x.Repaired()
 	t := &k.tape
 	t.reset(maxRecord)
-	at := t.push(t.names.empty, object)
-	t.pushText(t.names.logType, knowledgeBaseLogs.logType)
-	if err := t.root(x, at, k.name); err != nil {
+	at := t.push(t.interner.empty, object)
+	t.pushText(t.interner.logType, knowledgeBaseLogs.logType)
+	if err := t.root(x, at, k.root); err != nil {
 		return fmt.Errorf("entry: %w", err)
 	}
 	k.at.find(t.nodes, 1, len(t.nodes))
@@ -96,10 +96,10 @@ func (k *KnowledgeBase) Entry(x *xmlstream.Reader) error {
 		lr.Attributes().PutInt(attrQID, qid)
 	}
 	k.body(lr, t.nodes, t.text)
-	if t.cuts > 0 {
-		nameCut(lr, cutPaths(nil, t.nodes[1:], nil))
+	if t.truncated > 0 {
+		nameTruncated(lr, truncatedPaths(nil, t.nodes[1:], nil))
 	}
-	k.current.Truncated += t.cuts
+	k.current.Truncated += t.truncated
 	k.current.Repaired += x.Repaired() - repaired
 	return nil
 }

@@ -25,7 +25,7 @@ func (t *tape) limitLevels(from, text, levels int) {
 	}
 	t.nodes = append(t.nodes[:from], f.nodes...)
 	t.text = append(t.text[:text], f.text...)
-	t.cuts += f.truncated
+	t.truncated += f.truncated
 }
 
 // flattener copies values, the deepest ones as JSON.
@@ -58,7 +58,7 @@ func (f *flattener) copy(siblings []node, levels int) {
 			f.nodes[at] = node{key: value[0].key, kind: str, size: 1, repeats: value[0].repeats, attr: value[0].attr}
 			if end := lastRune(f.text, begin+maxValue); end < len(f.text) {
 				f.text = f.text[:end]
-				f.nodes[at].cut = true
+				f.nodes[at].truncated = true
 				f.truncated++
 			}
 		}

@@ -43,14 +43,14 @@ func (m *members) key() (*key, error) {
 		return nil, err
 	}
 	m.tokens.add(':', raw)
-	if k := m.tape.names.expected(raw); k != nil {
+	if k := m.tape.interner.expected(raw); k != nil {
 		return k, nil
 	}
 	if len(raw) > m.tape.left() {
 		return nil, ErrTooLarge
 	}
 	m.scratch = m.unquote(m.scratch[:0], raw)
-	k := m.tape.names.memberOf(m.scratch)
+	k := m.tape.interner.memberOf(m.scratch)
 	m.tape.charge()
 	if m.tape.full() {
 		return nil, ErrTooLarge
@@ -58,7 +58,7 @@ func (m *members) key() (*key, error) {
 	return k, nil
 }
 
-// open reads the begin of an object or array, after which more tells whether there is another member or entry.
+// open reads the begin of an object or array, after which more reports whether there is another member or entry.
 func (m *members) open() error {
 	if m.tape.enter(); m.tape.depth > maxDepth {
 		return errTooDeep
@@ -69,7 +69,7 @@ func (m *members) open() error {
 	return m.delimiter()
 }
 
-// more tells whether end is not next. It is also true if nothing can be read: the next call that reads gives the error.
+// more reports whether end is not next. It is also true if nothing can be read: the next call that reads gives the error.
 func (m *members) more(end jsontext.Kind) bool { return m.dec.PeekKind() != end }
 
 // shut reads the end of an object or array.
@@ -220,7 +220,7 @@ func (m *members) number(k *key, raw []byte) {
 	t.span(t.push(k, kind), from)
 }
 
-// string adds a string, which is cut if it is too long.
+// string adds a string, which is truncated if it is too long.
 func (m *members) string(k *key, raw []byte) {
 	t := &m.tape
 	from := len(t.text)

@@ -50,7 +50,7 @@ func TestKeyText(t *testing.T) {
 }
 
 func TestTablesHaveAnEnd(t *testing.T) {
-	var many table[int]
+	var many interned[int]
 	for i := range maxNames + 10 {
 		kept := many.put(string(rune(0x4e00+i)), &i, true)
 		require.Equal(t, i < maxNames, kept)

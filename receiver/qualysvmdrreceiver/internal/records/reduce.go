@@ -91,7 +91,7 @@ func (a *Assets) openPorts(k *key) error {
 // openPort reads an entry of the open ports, and adds it if it is to be kept.
 func (a *Assets) openPort(k *key) error {
 	t := &a.members.tape
-	from, text, cuts := len(t.nodes), len(t.text), t.cuts
+	from, text, truncated := len(t.nodes), len(t.text), t.truncated
 	if err := a.members.value(k); err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (a *Assets) openPort(k *key) error {
 	var at places
 	at.find(t.nodes, from+1, len(t.nodes))
 	if seen, ok := timeAt(t.nodes, at[roleLastUpdated], t.text); ok && seen < a.portsSince {
-		t.nodes, t.text, t.cuts = t.nodes[:from], t.text[:text], cuts
+		t.nodes, t.text, t.truncated = t.nodes[:from], t.text[:text], truncated
 	}
 	return nil
 }

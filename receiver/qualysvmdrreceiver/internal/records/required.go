@@ -13,7 +13,7 @@ type required struct {
 }
 
 // requirements returns what is required, in the order in which it is added.
-func requirements(n *names, keys []string, kinds map[string]kind) []required {
+func requirements(n *interner, keys []string, kinds map[string]kind) []required {
 	list := make([]required, len(keys))
 	for i, text := range keys {
 		k := n.key(text)

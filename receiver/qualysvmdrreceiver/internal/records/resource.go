@@ -21,8 +21,32 @@ type machine struct {
 // reset forgets the machine. The memory of the addresses is kept.
 func (m *machine) reset() { *m = machine{addresses: m.addresses[:0]} }
 
+// know notes what the elements of the host with that ID say. A Hostname is one of them.
+func (m *machine) know(a *arena, nodes []node, at *places, text []byte, id uint64) {
+	m.reset()
+	m.id = a.keep(cloudID(nodes, at, text))
+	if m.id == "" {
+		m.id = a.keep(textOf(nodes, at[roleQGHostID], text))
+	}
+	m.name = a.keep(textOf(nodes, at[roleHostname], text))
+	for _, r := range [...]role{roleIP, roleIPv6} {
+		m.addStrings(a, nodes, at[r], text)
+	}
+	if id != 0 {
+		m.hostID, m.hasHostID = int64(id), true
+	}
+}
+
+// cloudID returns the ID that a host has in its cloud, nil: it is in none.
+func cloudID(nodes []node, at *places, text []byte) []byte {
+	if id := textOf(nodes, at[roleEC2InstanceID], text); len(id) > 0 {
+		return id
+	}
+	return textOf(nodes, at[roleCloudResourceID], text)
+}
+
 // addAddresses adds the addresses in text, which may be several between commas, without those that are known or none.
-func (m *machine) addAddresses(b *blocks, text []byte) {
+func (m *machine) addAddresses(b *arena, text []byte) {
 	for address := range bytes.SplitSeq(text, []byte(",")) {
 		address = trimRight(trimLeft(address))
 		if len(address) == 0 {
@@ -36,7 +60,7 @@ func (m *machine) addAddresses(b *blocks, text []byte) {
 			known = known || have == string(address)
 		}
 		if !known {
-			m.addresses = append(m.addresses, b.cut(address))
+			m.addresses = append(m.addresses, b.keep(address))
 		}
 	}
 }
@@ -71,7 +95,7 @@ func (b *builder) describe(attrs pcommon.Map, m *machine) {
 }
 
 // addStrings adds the addresses in a string, or in the strings of a list.
-func (m *machine) addStrings(b *blocks, nodes []node, at int32, text []byte) {
+func (m *machine) addStrings(b *arena, nodes []node, at int32, text []byte) {
 	if at == 0 {
 		return
 	}

@@ -31,34 +31,34 @@ type node struct {
 	repeats bool
 	// attr says that it is the attribute of the closest value before it that is none.
 	attr bool
-	// cut says that text is missing at its end.
-	cut bool
+	// truncated says that text is missing at its end.
+	truncated bool
 }
 
 // tape is a record, or a part of one, while it is read.
 type tape struct {
-	names  *names
-	nodes  []node
-	text   []byte
-	attrs  []node // of the elements that are open, until those end
-	merger merger
-	limit  int // of size, less what names have taken of it
-	cuts   int // values of which the end is missing
+	interner  *interner
+	nodes     []node
+	text      []byte
+	attrs     []node // of the elements that are open, until those end
+	merger    merger
+	limit     int // of size, less what names have taken of it
+	truncated int // values of which the end is missing
 	// depth is how many elements, objects and arrays are being read, and deepest how many that have been at most.
 	depth, deepest int
 }
 
-func newTape(n *names) tape {
-	return tape{names: n, limit: maxRecord}
+func newTape(n *interner) tape {
+	return tape{interner: n, limit: maxRecord}
 }
 
 // retained is how much memory of text a tape keeps for the next record.
 const retained = 1 << 20
 
-// reset empties the tape for a record of at most limit bytes. It tells whether the tape has let go of its memory: whoever
+// reset empties the tape for a record of at most limit bytes. It reports whether the tape has let go of its memory: whoever
 // has nodes of it elsewhere has to do likewise, so that nothing keeps names that are to be forgotten.
 func (t *tape) reset(limit int) (fresh bool) {
-	fresh = t.names.forget() || cap(t.text)+nodeSize*cap(t.nodes) > retained
+	fresh = t.interner.forget() || cap(t.text)+nodeSize*cap(t.nodes) > retained
 	if fresh {
 		t.nodes, t.text, t.attrs = nil, nil, nil
 		t.merger = merger{}
@@ -66,14 +66,14 @@ func (t *tape) reset(limit int) (fresh bool) {
 	t.nodes = t.nodes[:0]
 	t.text = t.text[:0]
 	t.attrs = t.attrs[:0]
-	t.cuts, t.depth, t.deepest = 0, 0, 0
+	t.truncated, t.depth, t.deepest = 0, 0, 0
 	t.limit = limit
 	return fresh
 }
 
 func (t *tape) size() int { return len(t.text) + nodeSize*len(t.nodes) }
 
-// full tells whether the record is larger than it may be.
+// full reports whether the record is larger than it may be.
 func (t *tape) full() bool { return t.size() > t.limit }
 
 // left is how much more the record may take.
@@ -82,8 +82,8 @@ func (t *tape) left() int { return t.limit - t.size() }
 // charge counts what the names that were just looked up take. It lowers the limit, so that looking at the size, which is
 // done all the time, costs no more than before.
 func (t *tape) charge() {
-	t.limit -= t.names.passed
-	t.names.passed = 0
+	t.limit -= t.interner.passed
+	t.interner.passed = 0
 }
 
 // push adds a value without text and returns its index.
@@ -98,13 +98,13 @@ func (t *tape) pushText(k *key, s string) {
 	t.text = append(t.text, s...)
 }
 
-// pushFrom adds a string: the text from index from to the end, which is cut if it is too long.
+// pushFrom adds a string: the text from index from to the end, which is truncated if it is too long.
 func (t *tape) pushFrom(k *key, from int) {
 	at := t.push(k, str)
 	if end := lastRune(t.text, from+maxValue); end < len(t.text) {
 		t.text = t.text[:end]
-		t.nodes[at].cut = true
-		t.cuts++
+		t.nodes[at].truncated = true
+		t.truncated++
 	}
 	t.span(at, from)
 }
@@ -156,7 +156,7 @@ func (t *tape) closeList(at int) {
 
 // mergeDuplicateKeys makes every key unique among the siblings from index from to the end, and returns how many they are.
 func (t *tape) mergeDuplicateKeys(from int) (int, error) {
-	nodes, n, err := t.merger.mergeDuplicateKeys(t.nodes, from, t.names.empty)
+	nodes, n, err := t.merger.mergeDuplicateKeys(t.nodes, from, t.interner.empty)
 	t.nodes = nodes
 	return n, err
 }
@@ -187,16 +187,16 @@ func textOf(nodes []node, at int32, text []byte) []byte {
 
 // value is the text of an element while its pieces arrive.
 type value struct {
-	from int
-	keep int // text up to here stays whatever white space follows
-	cut  bool
+	from      int
+	keep      int // text up to here stays whatever white space follows
+	truncated bool
 }
 
 func (t *tape) begin() value { return value{from: len(t.text), keep: len(t.text)} }
 
 // add adds a piece of text. White space around a value is left out, unless it stands in a CDATA section.
 func (t *tape) add(v *value, piece []byte, cdata bool) {
-	if v.cut {
+	if v.truncated {
 		return
 	}
 	if !cdata && len(t.text) == v.from {
@@ -204,9 +204,9 @@ func (t *tape) add(v *value, piece []byte, cdata bool) {
 	}
 	if over := len(t.text) - v.from + len(piece) - maxValue; over > 0 {
 		n := len(piece) - over
-		v.cut = cdata || len(trimRight(piece[n:])) > 0
-		if v.cut {
-			t.cuts++
+		v.truncated = cdata || len(trimRight(piece[n:])) > 0
+		if v.truncated {
+			t.truncated++
 		}
 		for n > 0 && !utf8.RuneStart(piece[n]) {
 			n--
@@ -214,7 +214,7 @@ func (t *tape) add(v *value, piece []byte, cdata bool) {
 		piece = piece[:n]
 	}
 	t.text = append(t.text, piece...)
-	if cdata || v.cut {
+	if cdata || v.truncated {
 		v.keep = len(t.text)
 	} else {
 		v.keep = max(v.keep, v.from+len(trimRight(t.text[v.from:])))

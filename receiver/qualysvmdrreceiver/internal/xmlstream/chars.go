@@ -166,7 +166,7 @@ func (m marks) in(x uint64) uint64 {
 	return (x | ^((printable | tabOrNewline) & unmarked)) & high
 }
 
-// isChar tells whether XML allows the character (production Char of XML 1.0).
+// isChar reports whether XML allows the character (production Char of XML 1.0).
 func isChar(c rune) bool {
 	switch {
 	case c < ' ':

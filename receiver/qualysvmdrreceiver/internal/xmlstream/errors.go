@@ -36,9 +36,9 @@ func (r *Reader) syntax(n int, format string, args ...any) error {
 	return &SyntaxError{Offset: r.Offset() + int64(n), Msg: fmt.Sprintf(format, args...)}
 }
 
-// cut turns the error that ended the input inside the document into the
+// truncated turns the error that ended the input inside the document into the
 // caller's: the end of the input becomes io.ErrUnexpectedEOF, others stay.
-func (r *Reader) cut(err error) error {
+func (r *Reader) truncated(err error) error {
 	if err != io.EOF {
 		return err
 	}
@@ -49,10 +49,10 @@ func (r *Reader) cut(err error) error {
 	return fmt.Errorf("xml: byte %d: document ends %s: %w", r.base+int64(r.end), place, io.ErrUnexpectedEOF)
 }
 
-// tooLong is like cut, and names what did not fit if the window was full.
+// tooLong is like truncated, and names what did not fit if the window was full.
 func (r *Reader) tooLong(what string, err error) error {
 	if err == errWindowFull {
 		return r.syntax(0, "%s longer than %d bytes", what, windowSize)
 	}
-	return r.cut(err)
+	return r.truncated(err)
 }

@@ -22,7 +22,7 @@ var (
 func (r *Reader) declaration() (Kind, error) {
 	if len(r.unread()) == len("<!") {
 		if err := r.fill(); err != nil {
-			return 0, r.cut(err)
+			return 0, r.truncated(err)
 		}
 	}
 	switch r.unread()[len("<!")] {
@@ -59,12 +59,12 @@ func (r *Reader) beginCDATA() (Kind, error) {
 func (r *Reader) instruction() error {
 	isXML, err := r.startsWith(openXML)
 	if err != nil {
-		return r.cut(err)
+		return r.truncated(err)
 	}
 	if isXML {
 		if len(r.unread()) == len(openXML) {
 			if err := r.fill(); err != nil {
-				return r.cut(err)
+				return r.truncated(err)
 			}
 		}
 		if c := r.unread()[len(openXML)]; isSpace(c) || c == '?' {
@@ -83,7 +83,7 @@ func (r *Reader) instruction() error {
 func (r *Reader) expect(opening []byte) error {
 	found, err := r.startsWith(opening)
 	if err != nil {
-		return r.cut(err)
+		return r.truncated(err)
 	}
 	if !found {
 		return r.syntax(0, "unknown markup declaration")
@@ -94,7 +94,7 @@ func (r *Reader) expect(opening []byte) error {
 // readPast reads over everything through the next mark.
 func (r *Reader) readPast(mark []byte) error {
 	if err := r.skipPast(mark); err != nil {
-		return r.cut(err)
+		return r.truncated(err)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ func (r *Reader) outside() error {
 	if r.Offset() == 0 {
 		mark, err := r.startsWith(byteOrderMark)
 		if err != nil {
-			return r.cut(err)
+			return r.truncated(err)
 		}
 		if mark {
 			r.pos += len(byteOrderMark)
@@ -120,7 +120,7 @@ func (r *Reader) wholeDocumentType() ([]byte, error) {
 	}
 }
 
-// isDocumentType tells whether p is a document type without an internal subset.
+// isDocumentType reports whether p is a document type without an internal subset.
 func isDocumentType(p []byte) bool {
 	nameAt := skipSpace(p, len(openDoctype))
 	i := nameEnd(p, nameAt)

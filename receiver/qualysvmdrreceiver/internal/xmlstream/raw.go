@@ -45,7 +45,7 @@ func (r *Reader) Raw(dst []byte, limit int) (out []byte, done bool, err error) {
 		if err := r.fill(); err != nil {
 			dst = append(dst, r.unread()...)
 			r.pos = r.end
-			return dst, false, r.fail(r.cut(err))
+			return dst, false, r.fail(r.truncated(err))
 		}
 	}
 	r.mode = inContent

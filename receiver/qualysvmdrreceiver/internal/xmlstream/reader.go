@@ -158,7 +158,7 @@ func (r *Reader) token() (Kind, error) {
 	}
 	if r.pos+1 == r.end {
 		if err := r.fill(); err != nil {
-			return 0, r.cut(err)
+			return 0, r.truncated(err)
 		}
 	}
 	switch r.buf[r.pos+1] {
@@ -194,7 +194,7 @@ func (r *Reader) atEnd(err error) error {
 	if err == io.EOF && r.depth == 0 && (r.root || r.fragment) {
 		return io.EOF
 	}
-	return r.cut(err)
+	return r.truncated(err)
 }
 
 func (r *Reader) fail(err error) error {
@@ -232,7 +232,7 @@ func (r *Reader) Attr(i int) (name, value []byte) {
 // sections split it, and so does a length beyond 64 KiB, but never a rune.
 func (r *Reader) Text() []byte { return r.data }
 
-// CDATA tells whether the last Text stood in a CDATA section.
+// CDATA reports whether the last Text stood in a CDATA section.
 func (r *Reader) CDATA() bool { return r.cdata }
 
 // Depth returns how many elements are open. A StartElement opens its element,

@@ -60,7 +60,7 @@ func (r *Reader) cdataPiece() (Kind, error) {
 func (r *Reader) lastPiece(where place, err error) (Kind, error) {
 	n := whole(r.unread(), where)
 	if n == 0 {
-		return 0, r.cut(err)
+		return 0, r.truncated(err)
 	}
 	return r.piece(n, where)
 }

@@ -86,7 +86,7 @@ func (w *window) fill() error {
 	return w.err
 }
 
-// startsWith tells whether the unread bytes start with prefix, and reads no
+// startsWith reports whether the unread bytes start with prefix, and reads no
 // more than it takes to know.
 func (w *window) startsWith(prefix []byte) (bool, error) {
 	for {

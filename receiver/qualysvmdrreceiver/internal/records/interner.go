@@ -9,8 +9,8 @@ import (
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/xmlstream"
 )
 
-// name is what there is to know of the elements of one name.
-type name struct {
+// element is what there is to know of the elements of one name.
+type element struct {
 	text string
 	key  *key
 	// referenceKey is the key inside of a reference, where ID and URL stay as they are.
@@ -28,11 +28,11 @@ type name struct {
 	root     bool // is the record itself
 	body     bool // its children stand beside LogType
 	kept     bool // is known to later records, too
-	next     *name
+	next     *element
 }
 
 // keyIn returns the key of the element as a child of parent.
-func (n *name) keyIn(parent *name) *key {
+func (n *element) keyIn(parent *element) *key {
 	if parent.refers {
 		return n.referenceKey
 	}
@@ -52,7 +52,8 @@ const (
 func valueTypeOf(element string) valueType {
 	switch element {
 	case "ASSET_ID", "NETWORK_ID", "TAG_ID", "UNIQUE_VULN_ID", "QID", "SEVERITY", "SEVERITY_LEVEL", "PORT", "SSL", "QDS",
-		"TIMES_FOUND", "TIMES_REOPENED", "IS_IGNORED", "IS_DISABLED", "PATCHABLE", "PCI_FLAG", "AUTOMATIC_PCI_FAIL", "REMOTE":
+		"TIMES_FOUND", "TIMES_REOPENED", "IS_IGNORED", "IS_DISABLED", "PATCHABLE", "PCI_FLAG", "AUTOMATIC_PCI_FAIL", "REMOTE",
+		"ASSET_RISK_SCORE", "TRURISK_SCORE", "ASSET_CRITICALITY_SCORE", "VULN_COUNT":
 		return intValue
 	case "ID":
 		return hostIntValue
@@ -94,6 +95,7 @@ var repeating = map[string]bool{
 	"TAG":              true,
 	"THREAT_INTEL":     true,
 	"VENDOR_REFERENCE": true,
+	"VULN_COUNT":       true,
 }
 
 func emptyKeyText(wrapper string) string {
@@ -112,20 +114,20 @@ type attribute struct {
 	value valueType
 }
 
-// names knows the names of elements and what becomes of them. What it has met once it knows by looking it up; the
-// tables have an end, in case the names never do. Names that are not kept count towards the size of the record: they are
-// memory, too, and can be megabytes long.
-type names struct {
-	elements   table[name]
-	keys       table[key]
-	attributes table[attribute]
+// interner knows the names of elements and what becomes of them: there is one element, and one key, of each. What it has met
+// once it knows by looking it up; what it keeps has an end, in case the names never do. Names that are not kept count towards
+// the size of the record: they are memory, too, and can be megabytes long.
+type interner struct {
+	elements   interned[element]
+	keys       interned[key]
+	attributes interned[attribute]
 	roles      map[string]role
 	scratch    []byte
 	passed     int // bytes of names that were met and are not kept, if the tape has not counted them yet
-	last       *name
-	start      *name // before the first element
-	member     *key  // the last member's
-	first      *key  // before the first member
+	last       *element
+	start      *element // before the first element
+	member     *key     // the last member's
+	first      *key     // before the first member
 
 	logType, qualysLogType             *key
 	detection, qualysDetection         *key
@@ -134,8 +136,8 @@ type names struct {
 	empty                              *key // of no value in particular
 }
 
-func newNames(roles map[string]role) *names {
-	n := &names{roles: roles, start: new(name), first: new(key)}
+func newInterner(roles map[string]role) *interner {
+	n := &interner{roles: roles, start: new(element), first: new(key)}
 	n.last, n.member = n.start, n.first
 	n.logType = n.key("LogType")
 	n.qualysLogType = n.key("QualysLogType")
@@ -148,9 +150,9 @@ func newNames(roles map[string]role) *names {
 	return n
 }
 
-// forget forgets names that are not kept, and tells whether there were any. It is called when no record with them is being
+// forget forgets names that are not kept, and reports whether there were any. It is called when no record with them is being
 // read.
-func (n *names) forget() (forgot bool) {
+func (n *interner) forget() (forgot bool) {
 	forgot = n.elements.forget()
 	forgot = n.keys.forget() || forgot
 	forgot = n.attributes.forget() || forgot
@@ -161,7 +163,7 @@ func (n *names) forget() (forgot bool) {
 
 // following returns what is known of the elements called b, if those followed last time. Which name follows which hardly
 // ever changes, so that this saves most of the look-ups. Otherwise it returns nil, and element is for any.
-func (n *names) following(b []byte) *name {
+func (n *interner) following(b []byte) *element {
 	next := n.last.next
 	if next == nil || next.text != string(b) {
 		return nil
@@ -171,10 +173,10 @@ func (n *names) following(b []byte) *name {
 }
 
 // element returns what is known of the elements called b.
-func (n *names) element(b []byte) *name {
+func (n *interner) element(b []byte) *element {
 	found := n.elements.get(b)
 	if found == nil {
-		found = n.newName(string(b))
+		found = n.newElement(string(b))
 	}
 	if !found.kept {
 		n.passed += len(found.key.quoted)
@@ -188,7 +190,7 @@ func (n *names) element(b []byte) *name {
 
 // follower reads a start tag from x and returns what is known of its element, if that is the one which followed last time
 // and has no attributes. Otherwise it returns nil.
-func (n *names) follower(x *xmlstream.Reader) *name {
+func (n *interner) follower(x *xmlstream.Reader) *element {
 	next := n.last.next
 	if next == nil || !x.Expect(next.text) {
 		return nil
@@ -197,41 +199,41 @@ func (n *names) follower(x *xmlstream.Reader) *name {
 	return next
 }
 
-func (n *names) newName(element string) *name {
-	found := &name{
-		text:    element,
-		key:     n.key(keyText(element)),
-		value:   valueTypeOf(element),
-		wrapper: wrappers[element] || strings.HasSuffix(element, "_LIST"),
-		repeats: repeating[element],
-		isMap:   element == "QDS_FACTORS" || element == "METADATA",
-		byName:  element == "QDS_FACTORS",
-		refers:  element == "CVE" || element == "BUGTRAQ" || element == "VENDOR_REFERENCE",
-		cvss:    element == "CVSS" || element == "CVSS_V3",
+func (n *interner) newElement(tag string) *element {
+	found := &element{
+		text:    tag,
+		key:     n.key(keyText(tag)),
+		value:   valueTypeOf(tag),
+		wrapper: wrappers[tag] || strings.HasSuffix(tag, "_LIST"),
+		repeats: repeating[tag],
+		isMap:   tag == "QDS_FACTORS" || tag == "METADATA",
+		byName:  tag == "QDS_FACTORS",
+		refers:  tag == "CVE" || tag == "BUGTRAQ" || tag == "VENDOR_REFERENCE",
+		cvss:    tag == "CVSS" || tag == "CVSS_V3",
 	}
 	found.referenceKey = found.key
-	if element == "ID" || element == "URL" {
-		found.referenceKey = n.key(element)
+	if tag == "ID" || tag == "URL" {
+		found.referenceKey = n.key(tag)
 	}
 	if found.wrapper {
-		found.emptyKey = n.key(emptyKeyText(element))
+		found.emptyKey = n.key(emptyKeyText(tag))
 	}
 	keep := found.key.kept && found.referenceKey.kept && (!found.wrapper || found.emptyKey.kept)
-	found.kept = n.elements.put(element, found, keep)
+	found.kept = n.elements.put(tag, found, keep)
 	if !found.kept {
-		n.passed += entrySize + len(element)
+		n.passed += entrySize + len(tag)
 	}
 	return found
 }
 
 // key returns the key of that text.
-func (n *names) key(text string) *key {
+func (n *interner) key(text string) *key {
 	n.scratch = append(n.scratch[:0], text...)
 	return n.keyOf(n.scratch)
 }
 
 // keyOf returns the key that text spells.
-func (n *names) keyOf(text []byte) *key {
+func (n *interner) keyOf(text []byte) *key {
 	found := n.keys.get(text)
 	if found == nil {
 		s := string(text)
@@ -249,7 +251,7 @@ func (n *names) keyOf(text []byte) *key {
 
 // expected returns the key of a member whose name is written as raw, a JSON string, if that is the one that followed last
 // time, as it nearly always is. Otherwise it returns nil, and memberOf is for what raw says.
-func (n *names) expected(raw []byte) *key {
+func (n *interner) expected(raw []byte) *key {
 	next := n.member.next
 	if next == nil || len(next.quoted) != len(raw)+len(":") || next.quoted[:len(raw)] != string(raw) {
 		return nil
@@ -259,7 +261,7 @@ func (n *names) expected(raw []byte) *key {
 }
 
 // memberOf returns the key of a member of that name.
-func (n *names) memberOf(text []byte) *key {
+func (n *interner) memberOf(text []byte) *key {
 	found := n.keyOf(text)
 	if !found.kept {
 		n.member = n.first
@@ -271,13 +273,13 @@ func (n *names) memberOf(text []byte) *key {
 }
 
 // attribute returns what becomes of an attribute of the element that has the key k.
-func (n *names) attribute(element *name, k *key, attr []byte) *attribute {
+func (n *interner) attribute(of *element, k *key, attr []byte) *attribute {
 	n.scratch = append(append(append(n.scratch[:0], k.text...), 0), attr...)
 	found := n.attributes.get(n.scratch)
 	if found == nil {
 		id := string(n.scratch)
 		found = &attribute{key: n.key(k.text + keyText(string(attr)))}
-		if element.text == "THREAT_INTEL" && string(attr) == "id" {
+		if of.text == "THREAT_INTEL" && string(attr) == "id" {
 			found.value = intValue
 		}
 		if !n.attributes.put(id, found, found.key.kept) {
@@ -291,28 +293,28 @@ func (n *names) attribute(element *name, k *key, attr []byte) *attribute {
 }
 
 const (
-	// maxNames is how many entries a table keeps from record to record.
+	// maxNames is how many entries are kept from record to record.
 	maxNames = 4096
-	// maxName is the longest text of which a table keeps the entry, in bytes: twice the longest that is known.
+	// maxName is the longest text of which the entry is kept, in bytes: twice the longest that is known.
 	maxName = 64
 	// entrySize is about how much memory an entry takes besides its text.
 	entrySize = 128
 )
 
-// table finds what belongs to a text. The first maxNames entries of short texts are kept, others until the next forget.
-type table[T any] struct {
+// interned finds what belongs to a text. The first maxNames entries of short texts are kept, others until the next forget.
+type interned[T any] struct {
 	kept, passing map[string]*T
 }
 
-func (t *table[T]) get(text []byte) *T {
+func (t *interned[T]) get(text []byte) *T {
 	if found := t.kept[string(text)]; found != nil {
 		return found
 	}
 	return t.passing[string(text)]
 }
 
-// put adds an entry, and tells whether it is kept. One that refers to another that is not kept must not be: keep is false.
-func (t *table[T]) put(text string, entry *T, keep bool) (kept bool) {
+// put adds an entry, and reports whether it is kept. One that refers to another that is not kept must not be: keep is false.
+func (t *interned[T]) put(text string, entry *T, keep bool) (kept bool) {
 	kept = keep && len(text) <= maxName && len(t.kept) < maxNames
 	m := &t.passing
 	if kept {
@@ -325,7 +327,7 @@ func (t *table[T]) put(text string, entry *T, keep bool) (kept bool) {
 	return kept
 }
 
-func (t *table[T]) forget() (forgot bool) {
+func (t *interned[T]) forget() (forgot bool) {
 	if len(t.passing) == 0 {
 		return false
 	}
