@@ -6,10 +6,15 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
 TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
+PACKAGE_TOOL := go tool -modfile=$(CURDIR)/tools/package/go.mod
 COLLECTOR := bin/otelcol-qualysvmdr
+CHECK := bin/qualysvmdrcheck
 SOURCES := $(shell find receiver -name '*.go' -not -name '*_test.go') go.mod go.sum builder-config.yaml tools/go.mod
 
-VERSION ?= $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || echo v0.0.0-dev))
+# version.go is where the version stands. What is not built from its tag is a version before it.
+RELEASE := $(shell sed -n 's/^const version = "\(.*\)"/\1/p' receiver/qualysvmdrreceiver/version.go)
+FIPS ?=
+VERSION ?= $(RELEASE)$(shell git describe --tags --exact-match --match 'v$(RELEASE)' >/dev/null 2>&1 || echo -dev)$(if $(FIPS),+fips)
 DURATION ?=
 CONFIG ?= examples/otlp.yaml
 FUZZTIME ?= 20s
@@ -18,15 +23,38 @@ PKG ?= ./...
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: $(COLLECTOR) ## the collector with this receiver, bin/otelcol-qualysvmdr (VERSION=1.2.3)
+build: $(COLLECTOR) ## the collector with this receiver, bin/otelcol-qualysvmdr (VERSION=1.2.3 FIPS=1)
 
-$(COLLECTOR): $(SOURCES)
+# Go's own cryptographic module, in the version that was validated first, and on by default in what is built with it.
+ifneq ($(FIPS),)
+$(COLLECTOR) $(CHECK) test: export GOFIPS140 := v1.0.0
+test: TESTFLAGS += -exec 'env GODEBUG=fips140=only'
+endif
+
+# Changes when what is built has another version or other cryptography than what was built last.
+.PHONY: force
+build/variant: force
+	@mkdir -p build
+	@echo '$(VERSION) $(FIPS)' | cmp -s - $@ || echo '$(VERSION) $(FIPS)' >$@
+
+$(COLLECTOR): $(SOURCES) build/variant
 	env dist.version='$(VERSION)' $(TOOL) builder --skip-strict-versioning=false --config builder-config.yaml
 	mkdir -p bin
 	mv build/otelcol-qualysvmdr $@
+
+$(CHECK): $(SOURCES) build/variant
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o $@ ./receiver/qualysvmdrreceiver/cmd/qualysvmdrcheck
+
+.PHONY: package
+package: build $(CHECK) ## .deb, .rpm and .tar.gz of the collector, in build/package (VERSION=1.2.3)
+	.ci/package '$(VERSION)'
+
+.PHONY: package-test
+package-test: package ## that the packages install, run, upgrade and go, in an empty root (needs root)
+	.ci/package-test
 
 .PHONY: run
 run: build ## the collector with examples/demo.yaml against the simulator, until Ctrl-C or for DURATION=30s
@@ -38,7 +66,7 @@ check: ## whether login, permission and module of each dataset are there, one re
 	go run ./receiver/qualysvmdrreceiver/cmd/qualysvmdrcheck --config '$(CONFIG)'
 
 .PHONY: test
-test: ## all tests but those of the built collector
+test: ## all tests but those of the built collector (FIPS=1: without any cryptography that is not approved)
 	go test $(TESTFLAGS) ./...
 
 .PHONY: e2e
@@ -72,8 +100,9 @@ profile: ## where one package's benchmarks spend their time (BENCH=regexp PKG=./
 	go tool pprof -top -nodecount=40 build/profile.test build/cpu.out
 
 .PHONY: lint
-lint: ## golangci-lint, with gofumpt and the arrows between the packages
+lint: ## golangci-lint, with gofumpt and the arrows between the packages; actionlint
 	$(TOOL) golangci-lint run
+	$(PACKAGE_TOOL) actionlint -shellcheck= .github/workflows/*.yaml
 	go mod tidy -diff
 	@# Tests sleep in a bubble with its own clock only.
 	! git grep --untracked -l 'time\.Sleep(' -- '*_test.go' | xargs -r grep -L '"testing/synctest"' | grep .
@@ -90,12 +119,20 @@ generate: ## the code that comes from metadata.yaml
 generated: ## that `make generate` changes nothing
 	.ci/generated
 
+.PHONY: rules
+rules: ## the alert rules: checked, and tested that each alert fires when it should (promtool)
+	.ci/rules
+
+.PHONY: monitoring
+monitoring: build ## the alert rules and the dashboard in a real Prometheus that scrapes the built collector
+	PROMETHEUS=$$(.ci/prometheus) go test -tags 'e2e prometheus' -count=1 -timeout 10m -run 'Alert|Dashboard' ./receiver/qualysvmdrreceiver/internal/e2e/...
+
 .PHONY: newcomer
 newcomer: ## a collector of one's own, by the steps of the README, in an empty folder
 	.ci/newcomer
 
 .PHONY: ci
-ci: generated lint cover fuzz build e2e newcomer ## everything that must hold before a change lands
+ci: generated lint rules cover fuzz build e2e monitoring package-test newcomer ## everything that must hold before a change lands
 
 .PHONY: clean
 clean: ## removes what was built

@@ -73,7 +73,7 @@ func accepts(t *testing.T, schema *jsonschema.Schema, text string) error {
 
 func TestSchemaAcceptsExamples(t *testing.T) {
 	schema := compile(t, "collector.schema.yaml")
-	complete := regexp.MustCompile(`(?m)^receivers:`)
+	complete := regexp.MustCompile(`(?m)^receivers:\n  \w`) // those of a builder file are a list
 	seen := 0
 	require.NoError(t, fs.WalkDir(os.DirFS("."), ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || filepath.Ext(name) != ".yaml" {
@@ -98,6 +98,7 @@ func TestSchemaJudgesAsTheReceiverDoes(t *testing.T) {
 		"{vulnerabilities: {page_size: '${env:PAGE:-100}', collection_interval: '${env:INTERVAL}'}}",
 		"{asset_inventory: {filter: [{field: asset.riskScore, operator: GREATER, value: 500}]}}",
 		"{server: {tls: {ca_file: /etc/ca.pem}, auth: {authenticator: oauth2client}}}",
+		"{server: {keepalive: {idle_conn_timeout: 30s, max_idle_conns: 5}}, gateway: {keepalive: {enabled: false}}}",
 	} {
 		assert.NoError(t, accepts(t, schema, accepted), accepted)
 	}
@@ -124,6 +125,7 @@ func TestSchemaJudgesAsTheReceiverDoes(t *testing.T) {
 		"{timestamp: now}",
 		"{server: {timeout: 30s}}",
 		"{gateway: {compression: gzip}}",
+		"{gateway: {keepalive: {max_idle_conns: -1}}}",
 		"{server: {headers: {authorization: Basic abc}}}",
 		"{retry_on_failure: {enabled: false}}",
 		"{retry_on_failure: {max_elapsed_time: 1h}}",

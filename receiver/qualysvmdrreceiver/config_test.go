@@ -5,6 +5,7 @@ package qualysvmdrreceiver
 
 import (
 	"fmt"
+	"net/url"
 	"testing"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 
-	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/collect"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
 )
 
 // load reads a configuration as the collector does.
@@ -102,9 +103,9 @@ resource_attributes: {host.ip: {enabled: false}}
 	}, v.Parameters, "parameters are merged over the defaults")
 	assert.NotContains(t, v.Defaults, "show_tags", "what the user chose is not left out when Qualys refuses it")
 	assert.Contains(t, v.Defaults, "host_metadata")
-	assert.Equal(t, map[string]string{"show_pci_reasons": "1"}, cfg.KnowledgeBase.Get().settings().Parameters)
+	assert.Equal(t, map[string]string{"show_pci_reasons": "1"}, cfg.KnowledgeBase.Get().settings(dataset.Settings{Server: &url.URL{}}).Parameters)
 	assert.Equal(t, "500", cfg.AssetInventory.Get().settings().Filter[1].Value)
-	assert.Equal(t, collect.ActivitySettings{
+	assert.Equal(t, dataset.ActivitySettings{
 		Interval: time.Hour, Overlap: 30 * time.Minute, Version: "2.0", PageSize: 10000, Parameters: map[string]string{"user_role": "Manager"},
 	}, cfg.ActivityLog.Get().settings())
 	assert.Equal(t, component.MustNewIDWithName("file_storage", "positions"), *cfg.Storage)
@@ -147,7 +148,7 @@ func TestParametersInAnySpelling(t *testing.T) {
 		"show_asset_id": "1", "show_qds_factors": "1", "show_cloud_tags": "1", "show_reopened_info": "1", "host_metadata": "all", "vuln_detection_source": "1",
 	}, settings.Parameters)
 	assert.NotContains(t, settings.Defaults, "show_tags")
-	assert.Equal(t, map[string]string{"show_pci_reasons": "1"}, cfg.KnowledgeBase.Get().settings().Parameters)
+	assert.Equal(t, map[string]string{"show_pci_reasons": "1"}, cfg.KnowledgeBase.Get().settings(dataset.Settings{Server: &url.URL{}}).Parameters)
 }
 
 func TestBrokenConfigurations(t *testing.T) {

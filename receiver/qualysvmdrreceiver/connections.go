@@ -20,14 +20,16 @@ import (
 // place of a middleware, the innermost one, and so learns of the transport behind them.
 type connections struct {
 	transport http.RoundTripper
+	// idle is how many connections to a host are kept at least: as many as requests may run at once.
+	idle int
 }
 
 var _ component.Component = (*connections)(nil)
 
-// newClient makes the HTTP client of a configuration, with the connections that it keeps.
-func newClient(ctx context.Context, cfg *confighttp.ClientConfig, extensions map[component.ID]component.Component, telemetry component.TelemetrySettings) (*http.Client, *connections, error) {
+// newClient makes the HTTP client of a configuration, with the connections that it keeps: idle ones at least.
+func newClient(ctx context.Context, idle int, cfg *confighttp.ClientConfig, extensions map[component.ID]component.Component, telemetry component.TelemetrySettings) (*http.Client, *connections, error) {
 	id := component.MustNewIDWithName(metadata.Type.String(), "connections")
-	c := &connections{}
+	c := &connections{idle: idle}
 	with := maps.Clone(extensions)
 	if with == nil {
 		with = map[component.ID]component.Component{}
@@ -45,10 +47,13 @@ func (*connections) Start(context.Context, component.Host) error { return nil }
 // Shutdown does nothing.
 func (*connections) Shutdown(context.Context) error { return nil }
 
-// GetHTTPRoundTripper takes note of the transport, and hands it on as it is.
+// GetHTTPRoundTripper takes note of the transport, and lets it keep enough connections.
 func (c *connections) GetHTTPRoundTripper(context.Context) (func(context.Context, http.RoundTripper) (http.RoundTripper, error), error) {
 	return func(_ context.Context, transport http.RoundTripper) (http.RoundTripper, error) {
 		c.transport = transport
+		if t, ok := transport.(*http.Transport); ok {
+			t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, c.idle)
+		}
 		return transport, nil
 	}, nil
 }

@@ -49,7 +49,7 @@ func TestShutdownClosesConnections(t *testing.T) {
 			cfg := configFor(server.URL)
 			cfg.KnowledgeBase, cfg.AssetInventory = configoptional.None[KnowledgeBaseConfig](), configoptional.None[AssetInventoryConfig]()
 			change(cfg)
-			request, err := http.NewRequest(http.MethodGet, "/", http.NoBody)
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
 			require.NoError(t, err)
 			request.SetBasicAuth("user", "pa+ss &%<ö")
 			host := &statusHost{extensions: map[component.ID]component.Component{authID: &headerAuth{authorization: request.Header.Get("Authorization")}}}

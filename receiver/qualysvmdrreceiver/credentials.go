@@ -17,7 +17,7 @@ import (
 
 // endpoint makes the client of one of the two hosts, with the credentials for it.
 func (r *vmdrReceiver) endpoint(ctx context.Context, host component.Host, key string, client *confighttp.ClientConfig, url string) (qualys.Endpoint, error) {
-	httpClient, kept, err := newClient(ctx, client, host.GetExtensions(), r.settings.TelemetrySettings)
+	httpClient, kept, err := newClient(ctx, r.config.MaxConcurrentRequests, client, host.GetExtensions(), r.settings.TelemetrySettings)
 	if err != nil {
 		return qualys.Endpoint{}, fmt.Errorf("%s: %w", key, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"sync"
 	"time"
 
@@ -70,6 +71,7 @@ func newReceiver(settings receiver.Settings, config *Config, next consumer.Logs)
 
 // Start starts the datasets. It sends nothing: what is wrong with the account or the network shows in the health.
 func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
+	logStarting(r.settings.Logger)
 	store, err := checkpoint.Open(ctx, host, r.config.Storage, r.settings.ID)
 	if err != nil {
 		return err
@@ -77,6 +79,7 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 	if !store.Persistent() {
 		r.settings.Logger.Warn("no storage extension configured; checkpoints are kept in memory and a restart re-collects everything")
 	}
+	r.config.warnOfExpansion(r.settings.Logger, os.Environ())
 	r.session = &session{store: store} // from now on Shutdown closes it
 	server, gateway, err := r.endpoints(ctx, host)
 	if err != nil {

@@ -38,6 +38,14 @@ func options(t *testing.T) map[string]option {
 	require.NoError(t, conf.Unmarshal(cfg))
 	found := map[string]option{}
 	collectOptions(found, "", reflect.ValueOf(cfg).Elem())
+	for _, client := range []string{"server", "gateway"} {
+		// confighttp folds its section keepalive into the flat keys of before, which hold its defaults. What switches an
+		// optional section off is configoptional's.
+		for _, key := range []string{"idle_conn_timeout", "max_idle_conns", "max_idle_conns_per_host"} {
+			found[client+"::keepalive::"+key] = found[client+"::"+key]
+		}
+		found[client+"::keepalive::enabled"] = option{value: true}
+	}
 	return found
 }
 

@@ -79,7 +79,8 @@ func (t *tokens) issue(now time.Time, subject string, client bool) (string, erro
 	}
 	encode := base64.RawURLEncoding.EncodeToString
 	signed := encode([]byte(`{"typ":"JWT","alg":"HS256"}`)) + "." + encode(claims)
-	mac := hmac.New(sha256.New, []byte(subject))
+	key := sha256.Sum256([]byte(subject)) // FIPS 140-3 takes no short keys
+	mac := hmac.New(sha256.New, key[:])
 	mac.Write([]byte(signed))
 	text := signed + "." + encode(mac.Sum(nil))
 	t.valid[text] = &token{expires: expires, client: client}

@@ -22,10 +22,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
-	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/collect"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/engine"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/metadata"
-	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
 )
 
 // collection is a whole collection of detections: everything that the receiver does, between an answer in memory and a
@@ -64,7 +64,7 @@ func (c *collection) run(ctx context.Context, cores int) (time.Duration, error) 
 	}
 	store := checkpoint.New(client)
 	defer func() { _ = store.Close(context.WithoutCancel(ctx)) }() // of a folder that is thrown away
-	detections, err := c.dataset(ctx, store, sink)
+	detections, err := c.collector(ctx, store, sink)
 	if err != nil {
 		return 0, err
 	}
@@ -84,7 +84,7 @@ func (c *collection) run(ctx context.Context, cores int) (time.Duration, error) 
 	return took, err
 }
 
-func (c *collection) dataset(ctx context.Context, store *checkpoint.Store, sink consumer.Logs) (*collect.Vulnerabilities, error) {
+func (c *collection) collector(ctx context.Context, store *checkpoint.Store, sink consumer.Logs) (*engine.Collector, error) {
 	settings := receivertest.NewNopSettings(component.MustNewType("qualysvmdr"))
 	settings.TelemetrySettings = componenttest.NewNopTelemetrySettings()
 	telemetry, err := metadata.NewTelemetryBuilder(settings.TelemetrySettings)
@@ -96,22 +96,19 @@ func (c *collection) dataset(ctx context.Context, store *checkpoint.Store, sink 
 		return nil, err
 	}
 	retry := configretry.NewDefaultBackOffConfig()
-	waits := collect.NewWaits("qualysvmdr", zap.NewNop(), telemetry)
-	state := health.New(health.Settings{Logger: zap.NewNop(), Source: sourceName}, collect.VulnerabilitiesDataset)
-	shared := collect.Settings{
-		Logger:    zap.NewNop(),
-		Client:    clientOf(c.page, waits),
-		Store:     store,
-		Telemetry: telemetry,
-		Pipeline:  collect.NewPipeline(ctx, sink, obs, retry),
-		Waits:     waits,
-		Refused:   func(context.Context, qualys.EndpointName, error) {},
-		Retry:     retry,
-		Records:   recordSettings(serverName),
-		Server:    &url.URL{Scheme: "http", Host: serverName},
-		Gateway:   &url.URL{Scheme: "http", Host: gatewayName},
+	state := health.New(health.Settings{Logger: zap.NewNop(), Source: sourceName}, dataset.Vulnerabilities)
+	shared := dataset.Settings{
+		Engine: engine.Settings{
+			Logger: zap.NewNop(), Store: store, Telemetry: telemetry, Deliverer: engine.NewDeliverer(ctx, sink, obs, retry),
+			Waits: &engine.Waits{}, Retry: retry, MaxRecords: batchSize, MaxBytes: batchBytes, Budget: engine.NewBudget(),
+		},
+		Client:        clientOf(c.page, nil),
+		Records:       recordSettings(serverName),
+		Server:        &url.URL{Scheme: "http", Host: serverName},
+		Gateway:       &url.URL{Scheme: "http", Host: gatewayName},
+		MaxConcurrent: 1,
 	}
-	return collect.NewVulnerabilities(shared, collect.VulnerabilitiesSettings{
+	return dataset.NewDetections(shared, dataset.DetectionSettings{
 		Interval: time.Hour,
 		Lookback: 10 * 365 * 24 * time.Hour,
 		Collect:  "changed",
@@ -119,5 +116,5 @@ func (c *collection) dataset(ctx context.Context, store *checkpoint.Store, sink 
 		Version:  "5.0",
 		PageSize: 10_000,
 		Status:   []string{"New", "Active", "Re-Opened", "Fixed"},
-	}, state.Dataset(collect.VulnerabilitiesDataset), nil), nil
+	}, state.Dataset(dataset.Vulnerabilities), engine.Options{}), nil
 }

@@ -72,13 +72,8 @@ func newDetectionReader(settings records.Settings) *detectionReader {
 }
 
 // read makes records of a page.
-<<<<<<< HEAD
 func (r *detectionReader) read(ctx context.Context, client *qualys.Client, take func(records.Chunk)) error {
-	page, err := client.Detections(ctx, "5.0", url.Values{})
-=======
-func (r *detectionReader) read(ctx context.Context, client *qualys.Client, take func(records.Output)) error {
 	page, err := client.Detections(ctx, qualys.DetectionQuery{Version: "5.0"})
->>>>>>> client
 	if err != nil {
 		return err
 	}

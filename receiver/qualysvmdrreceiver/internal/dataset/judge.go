@@ -21,7 +21,7 @@ func Judge(err error) engine.Verdict {
 	if !errors.As(err, &e) {
 		return engine.Verdict{}
 	}
-	v := engine.Verdict{Credentials: e.Login, NotAccepted: e.Unsupported("ids") != ""}
+	v := engine.Verdict{Credentials: e.Login, RetryAt: e.RetryAt, NotAccepted: e.Unsupported("ids") != ""}
 	switch e.Class {
 	case qualys.Config:
 		v.Class = engine.Config

@@ -388,4 +388,3 @@ func TestPageOfHostsThatDoNotAscendIsAskedForAgainFromItsBeginning(t *testing.T)
 		})
 	}
 }
-

@@ -8,6 +8,7 @@ package e2e
 import (
 	"encoding/base64"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -83,4 +84,23 @@ func TestRefusedPasswordIsTriedOnceUntilItIsFixed(t *testing.T) {
 	collector.Interrupt(t)
 	assert.Zero(t, collector.ExitCode(t))
 	assert.Equal(t, expected, inventoryIn(t, sink))
+}
+
+func TestAPasswordWithDollarSignsIsWarnedOfAndCured(t *testing.T) {
+	const username, password = "emea_user", "a$$b${HOME}c"
+	subscription := NewSubscription(t, qualyssim.Options{Username: username, Password: password, Hosts: 3})
+	for name, c := range map[string]struct{ variable, status string }{
+		"as it is":                    {password, "StatusPermanentError"},
+		"with each dollar sign twice": {strings.ReplaceAll(password, "$", "$$"), "StatusOK"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sink := NewSink(t)
+			config := subscription.Config(sink.Protobuf(), "receivers: {qualysvmdr: {vulnerabilities: }}")
+			config.Password = c.variable
+			collector := Start(t, config)
+			collector.AwaitStatus(t, c.status)
+			assert.Contains(t, collector.Output(), `"variable": "QUALYS_PASSWORD"`)
+			assert.NotContains(t, collector.Output(), c.variable)
+		})
+	}
 }

@@ -28,6 +28,8 @@ const (
 	vulnerabilityLogs = "vulnerabilityLogs"
 	knowledgeBaseLogs = "knowledgeBaseLogs"
 	assetInventory    = "assetInventory"
+	userActivityLogs  = "userActivityLogs"
+	healthEvents      = "healthEvents"
 )
 
 // Record is a log record that the sink took, and how often it came.
@@ -215,7 +217,9 @@ func (s *Sink) keep(r Record) {
 	known := s.records[r.UID]
 	if known == nil {
 		known = &r
-		s.records[r.UID] = known
+		if r.UID != "" { // without one, none is known to be another's repetition
+			s.records[r.UID] = known
+		}
 		s.order = append(s.order, known)
 	}
 	known.Times++

@@ -6,16 +6,16 @@ package preflight
 import (
 	"errors"
 
-	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/collect"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
 )
 
 // rights are what an account needs for a dataset besides API access (docs/setup.md).
 var rights = map[string]string{
-	collect.VulnerabilitiesDataset: "The account needs the VMDR (or VM) module and API access.",
-	collect.KnowledgeBaseDataset:   `Grant the permission "Download vulnerability data from the KnowledgeBase", or leave the section out.`,
-	collect.AssetInventoryDataset:  `The account needs the GAV or CSAM module, API access and "Allow user view access to all objects".`,
-	collect.ActivityLogDataset:     "The account needs API access and sight of the activity log.",
+	dataset.Vulnerabilities: "The account needs the VMDR (or VM) module and API access.",
+	dataset.KnowledgeBase:   `Grant the permission "Download vulnerability data from the KnowledgeBase", or leave the section out.`,
+	dataset.AssetInventory:  `The account needs the GAV or CSAM module, API access and "Allow user view access to all objects".`,
+	dataset.ActivityLog:     "The account needs API access and sight of the activity log.",
 }
 
 // accounts is what to do about an account that cannot be used, by Qualys's code.
@@ -44,7 +44,7 @@ func advise(dataset string, err error) (missing, advice string) {
 		if advice, known := accounts[answer.Code]; known {
 			return "account", advice
 		}
-		return "login", "Check user name and password, or client_id, client_secret and client_type, and platform. It was sent once; repeated bad logins lock the account."
+		return "login", "Check user name and password, or client_id, client_secret and client_type, and platform. The collector reads $$ in them as $, and ${…} as another variable: write each $ as $$. It was sent once; repeated bad logins lock the account."
 	case answer.Class == qualys.Config && answer.Code >= 1901 && answer.Code <= 1922:
 		return "version", "The platform does not know a parameter: check api_version."
 	case answer.Class == qualys.Config:

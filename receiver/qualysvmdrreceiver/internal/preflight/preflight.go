@@ -24,7 +24,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver"
-	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/collect"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
 )
 
@@ -85,22 +85,22 @@ func Run(ctx context.Context, cfg *qualysvmdrreceiver.Config, timeout time.Durat
 func checks(cfg *qualysvmdrreceiver.Config) []check {
 	var all []check
 	if v := cfg.Vulnerabilities.Get(); cfg.Vulnerabilities.HasValue() {
-		all = append(all, check{collect.VulnerabilitiesDataset, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
+		all = append(all, check{dataset.Vulnerabilities, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
 			return opened(c.Detections(ctx, qualys.DetectionQuery{Version: v.APIVersion, Limit: 1}))
 		}})
 	}
 	if k := cfg.KnowledgeBase.Get(); cfg.KnowledgeBase.HasValue() {
-		all = append(all, check{collect.KnowledgeBaseDataset, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
+		all = append(all, check{dataset.KnowledgeBase, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
 			return opened(c.Entries(ctx, qualys.EntryQuery{Version: k.APIVersion, QIDs: []uint32{knownQID}}))
 		}})
 	}
 	if cfg.AssetInventory.HasValue() {
-		all = append(all, check{collect.AssetInventoryDataset, &cfg.Gateway, func(ctx context.Context, c *qualys.Client) error {
+		all = append(all, check{dataset.AssetInventory, &cfg.Gateway, func(ctx context.Context, c *qualys.Client) error {
 			return opened(c.Assets(ctx, qualys.AssetQuery{PageSize: 1}))
 		}})
 	}
 	if a := cfg.ActivityLog.Get(); cfg.ActivityLog.HasValue() {
-		all = append(all, check{collect.ActivityLogDataset, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
+		all = append(all, check{dataset.ActivityLog, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
 			return opened(c.Activity(ctx, qualys.ActivityQuery{Version: a.APIVersion, Limit: 1}))
 		}})
 	}

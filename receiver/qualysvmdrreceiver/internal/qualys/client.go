@@ -184,6 +184,9 @@ func (c *Client) endpoint(name EndpointName) *endpoint {
 func (c *Client) exchange(ctx context.Context, r request) (*response, error) {
 	l := c.limiters[r.api]
 	r.login = c.loginOf(r.api)
+	if err := c.endpoint(r.api.Endpoint()).login.held(ctx); err != nil {
+		return nil, err
+	}
 	for {
 		p, err := l.acquire(ctx)
 		if err != nil {

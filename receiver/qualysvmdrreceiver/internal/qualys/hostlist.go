@@ -106,12 +106,12 @@ func (c *Client) HostIDs(ctx context.Context, q HostQuery, visit func(IDRange) e
 	if err != nil {
 		return HostIDs{}, err
 	}
-	any := false
+	met := false
 	err = l.ranges(func(r IDRange) error {
-		any = true
+		met = true
 		return visit(r)
 	})
-	return HostIDs{ServerTime: l.time(), Complete: err == nil && any && l.warning == warning{}}, err
+	return HostIDs{ServerTime: l.time(), Complete: err == nil && met && l.warning == warning{}}, err
 }
 
 // selecting returns the parameters that select hosts: the others choose what is shown of them.

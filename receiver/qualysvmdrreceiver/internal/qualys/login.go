@@ -90,7 +90,6 @@ type passage struct {
 
 // enter lets a request through, or returns the rejection. Whatever becomes of it is to be told to leave.
 func (l *login) enter(ctx context.Context) (passage, error) {
-	l.look(ctx)
 	if known, p, err := l.outcome(); known {
 		return p, err
 	}
@@ -106,6 +105,15 @@ func (l *login) enter(ctx context.Context) (passage, error) {
 	}
 	p.alone = true
 	return p, nil
+}
+
+// held returns the rejection for which nothing may be sent now, else nil.
+func (l *login) held(ctx context.Context) error {
+	l.look(ctx)
+	if err := l.rejectedWith(); err != nil {
+		return err
+	}
+	return nil
 }
 
 // outcome reports whether it is known how the login turns out, and returns the rejection if it is one.

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,14 +29,18 @@ type tokens struct {
 
 	token string
 	until time.Time
+	err   error // of the last login
+
+	logins atomic.Uint64 // that have ended
 }
 
 func newTokens(logIn func(context.Context) (string, error)) *tokens {
 	return &tokens{logIn: logIn, slot: make(chan struct{}, 1)}
 }
 
-// get returns a token that is good for a while, a new one if need be. Several callers share one login.
+// get returns a token that is good for a while, a new one if need be. Callers at the same time share one login, and its failure.
 func (t *tokens) get(ctx context.Context) (string, error) {
+	logins := t.logins.Load()
 	if err := t.enter(ctx); err != nil {
 		return "", asError(Auth, 0, err)
 	}
@@ -43,7 +48,14 @@ func (t *tokens) get(ctx context.Context) (string, error) {
 	if t.token != "" && time.Now().Before(t.until) {
 		return t.token, nil
 	}
+	if t.err != nil && t.logins.Load() != logins {
+		return "", t.err // of the login that this one has waited for
+	}
 	token, err := t.logIn(ctx)
+	if t.err = err; ctx.Err() != nil {
+		t.err = nil // it is the caller who gave up
+	}
+	t.logins.Add(1)
 	if err != nil {
 		return "", err
 	}

@@ -6,6 +6,7 @@ package qualys
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -224,6 +225,36 @@ func TestTokensAreShared(t *testing.T) {
 	_, err = tk.get(ended)
 	require.ErrorIs(t, err, context.Canceled)
 	tk.drop(ended, "token-2")
+}
+
+// Nine requests that need a token must not become nine logins while the gateway is down.
+func TestAFailedLoginIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logins := 0
+		down := errors.New("down")
+		tk := newTokens(func(context.Context) (string, error) {
+			logins++
+			pass(time.Minute)
+			if logins < 3 {
+				return "", down
+			}
+			return "token", nil
+		})
+		var all sync.WaitGroup
+		for range 9 {
+			all.Go(func() {
+				_, err := tk.get(t.Context())
+				assert.ErrorIs(t, err, down)
+			})
+		}
+		all.Wait()
+		assert.Equal(t, 1, logins)
+		_, err := tk.get(t.Context())
+		require.ErrorIs(t, err, down, "the next one tries again")
+		_, err = tk.get(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, 3, logins)
+	})
 }
 
 // An authenticator adds its own credentials; ours would replace them.
