@@ -201,7 +201,7 @@ func TestManyTinyAssetsAreDeliveredInLittleMemory(t *testing.T) {
 	require.Eventually(t, func() bool { return delivered.Load() == many }, 2*time.Minute, glance)
 	stop()
 	assert.Less(t, peak(), uint64(64<<20))
-	assert.Len(t, logged.FilterMessageSnippet("more assets than were asked for").All(), 1)
+	assert.Len(t, logged.FilterMessageSnippet("far more than was asked for").All(), 1)
 }
 
 // watchHeap samples how much memory is in use until the function that it returns is called, which tells the most.

@@ -125,7 +125,7 @@ func attributes(sink *consumertest.LogsSink, logType, name string) map[string]in
 // finished tells how many datasets have finished a collection.
 func finished(logged *observer.ObservedLogs) int {
 	datasets := map[any]bool{}
-	for _, entry := range logged.FilterMessage("Collection finished.").All() {
+	for _, entry := range logged.FilterMessage("collection finished").All() {
 		datasets[entry.ContextMap()["dataset"]] = true
 	}
 	return len(datasets)

@@ -163,7 +163,7 @@ func awaitCollection(log io.Reader, hosts int) (int64, error) {
 		if json.Unmarshal(lines.Bytes(), &line) != nil {
 			continue
 		}
-		if line.Message == "Collection finished." {
+		if line.Message == "collection finished" {
 			if (line.Pages == 1) != (hosts == onePage) || line.Retries != 0 {
 				return 0, fmt.Errorf("%d pages of %d hosts and %d retries", line.Pages, hosts, line.Retries)
 			}
