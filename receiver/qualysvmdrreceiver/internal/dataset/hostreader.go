@@ -161,7 +161,7 @@ func newJob(page *qualys.DetectionPage, collection string, first *qualys.Segment
 func (r *hostReader) work(ctx context.Context, w *worker, j *job, decide engine.Decide) {
 	defer close(j.results)
 	var duplicates []records.Item
-	w.records.Begin(j.collected, "", func(item *records.Item) bool {
+	w.records.Begin(j.collected, j.collection, func(item *records.Item) bool {
 		d := decide(item)
 		if d == engine.Duplicate {
 			duplicates = append(duplicates, *item)

@@ -42,7 +42,8 @@ type Options struct {
 	Started func(start time.Time)
 	// Finished, if not nil, is told of each finished collection before that is committed, and of what it has done.
 	Finished func(ctx context.Context, run *Run, counts Counts) error
-	// NeedsFull, if not nil, reports whether the next collection must be a full one.
+	// NeedsFull, if not nil, reports whether the next collection must be a full one. It is asked before each one that is not a
+	// window of a full one.
 	NeedsFull func() bool
 	// LoadFirst, if not nil, reads what others keep and this dataset adds to. Errors are those of the storage.
 	LoadFirst func(context.Context) error
@@ -207,10 +208,11 @@ func (c *Collector) choose(ctx context.Context, now time.Time) *Run {
 		}
 		return c.begin(ctx, Window{Now: now, Watermark: watermark})
 	}
-	all := watermark.IsZero() ||
+	// It is asked in any case: who needs a full collection sees that one begins.
+	needed := c.options.NeedsFull != nil && c.options.NeedsFull()
+	all := needed || watermark.IsZero() ||
 		c.options.Full > 0 && !now.Before(Due(fullStarted, c.options.Full)) ||
-		fullStarted.Before(c.options.FullAfter) && !now.Before(c.options.FullAfter) ||
-		c.options.NeedsFull != nil && c.options.NeedsFull()
+		fullStarted.Before(c.options.FullAfter) && !now.Before(c.options.FullAfter)
 	return c.begin(ctx, Window{Now: now, Watermark: watermark, Full: all})
 }
 
