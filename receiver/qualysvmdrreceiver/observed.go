@@ -80,13 +80,13 @@ func (o *observed) observeItems(_ context.Context, observer metric.Int64Observer
 }
 
 func (o *observed) observeQuarantine(_ context.Context, observer metric.Int64Observer) error {
-	hosts, any := 0, false
+	hosts, known := 0, false
 	for _, name := range []string{dataset.Vulnerabilities, dataset.Hosts} {
 		if c, ok := o.session.datasets[name].(*engine.Collector); ok {
-			hosts, any = hosts+c.Quarantined(), true
+			hosts, known = hosts+c.Quarantined(), true
 		}
 	}
-	if any {
+	if known {
 		observer.Observe(int64(hosts), o.labels())
 	}
 	return nil
