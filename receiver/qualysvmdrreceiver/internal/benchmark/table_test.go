@@ -134,10 +134,7 @@ func writeTable(ctx context.Context, out io.Writer) error {
 	defer os.RemoveAll(dir)
 	t := &table{dir: dir}
 	began := time.Now()
-	parts := []func(context.Context) error{
-		t.compare, t.measureDetections, t.measureBodies, t.measureAssets, t.measureKnownHosts, t.measureMemory,
-	}
-	for _, part := range parts {
+	for _, part := range []func(context.Context) error{t.compare, t.measureDetections, t.measureBodies, t.measureAssets, t.measureKnownHosts, t.measureMemory} {
 		if err := part(ctx); err != nil {
 			return err
 		}
