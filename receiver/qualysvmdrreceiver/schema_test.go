@@ -84,6 +84,10 @@ func collectOption(found map[string]option, path string, v reflect.Value) {
 		value = x.String()
 	case *component.ID:
 		value = nil
+	case *int:
+		if x != nil {
+			value = *x
+		}
 	default:
 		switch v.Kind() {
 		case reflect.Struct:
