@@ -51,9 +51,9 @@ type Config struct {
 	AssetInventory  configoptional.Optional[AssetInventoryConfig]  `mapstructure:"asset_inventory"`
 	ActivityLog     configoptional.Optional[ActivityLogConfig]     `mapstructure:"activity_log"`
 
-	// Storage is the storage extension that keeps the position over restarts.
+	// Storage is the storage extension that keeps checkpoints over restarts.
 	Storage *component.ID `mapstructure:"storage"`
-	// BatchSize is how many records are handed on at once, at most.
+	// BatchSize is how many records are delivered at once, at most.
 	BatchSize int `mapstructure:"batch_size"`
 	// BatchMaxBytes is the same in bytes of text. A larger single record goes alone.
 	BatchMaxBytes int `mapstructure:"batch_max_bytes"`

@@ -92,7 +92,7 @@ asset_inventory:
   include_fields: [assetId, address]
   filter: [{field: operatingSystem.category1, operator: EQUALS, value: Linux}, {field: asset.riskScore, operator: GREATER, value: 500}]
 activity_log: {initial_lookback: 0s, overlap: 30m, page_size: 10000, parameters: {user_role: Manager}}
-storage: file_storage/positions
+storage: file_storage/checkpoints
 batch_size: 10
 batch_max_bytes: 1000
 body_format: json
@@ -114,7 +114,7 @@ resource_attributes: {host.ip: {enabled: false}}
 	assert.Equal(t, dataset.ActivitySettings{
 		Interval: time.Hour, Overlap: 30 * time.Minute, Version: "2.0", PageSize: 10000, Parameters: map[string]string{"user_role": "Manager"},
 	}, cfg.ActivityLog.Get().settings())
-	assert.Equal(t, component.MustNewIDWithName("file_storage", "positions"), *cfg.Storage)
+	assert.Equal(t, component.MustNewIDWithName("file_storage", "checkpoints"), *cfg.Storage)
 	server, gateway := cfg.Endpoints()
 	assert.Equal(t, "https://qualysapi.private.example.com/", server, "an endpoint that is given wins")
 	assert.Equal(t, "https://gateway.qg1.apps.qualys.eu", gateway)

@@ -20,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience bounds every wait. It says nothing about how fast something should be: a wait that reaches it has failed.
-const patience = 90 * time.Second
+// waitLimit bounds every wait. It says nothing about how fast something should be: a wait that reaches it has failed.
+const waitLimit = 90 * time.Second
 
 // Collector is one run of the built collector.
 type Collector struct {
@@ -80,7 +80,7 @@ func (c *Collector) ExitCode(t testing.TB) int {
 	t.Helper()
 	select {
 	case <-c.exited:
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		require.FailNow(t, "the collector did not end")
 	}
 	return c.command.ProcessState.ExitCode()
@@ -100,7 +100,7 @@ func (c *Collector) AwaitOutput(t testing.TB, text string) {
 // Await waits until a condition holds while the collector runs. It fails the test if the collector ends before.
 func (c *Collector) Await(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	limit := time.NewTimer(patience)
+	limit := time.NewTimer(waitLimit)
 	defer limit.Stop()
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
@@ -118,7 +118,7 @@ func (c *Collector) Await(t testing.TB, what string, condition func() bool) {
 // run runs the built collector to its end, and returns what it wrote and its exit code.
 func run(t testing.TB, environment []string, args ...string) (text string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	cmd := command(ctx, t, environment, args...)
 	written, err := cmd.CombinedOutput()
