@@ -65,7 +65,7 @@ func (c *Catalog) entryOf(ctx context.Context, qid uint32, known map[uint32]reco
 	case status != records.EntryFound:
 		return status, nil
 	}
-	e, _ := c.entries.get(qid)
+	e := c.entries.get(qid)
 	fields, err := c.fields.of(ctx, qid, e.content)
 	if err != nil || fields == nil {
 		return records.EntryUnavailable, nil
@@ -147,7 +147,7 @@ func (c *Catalog) look(ctx context.Context, qids []uint32, known map[uint32]reco
 	now := make([]entry, len(qids))
 	c.committing.Lock()
 	for i, qid := range qids {
-		now[i], _ = c.entries.get(qid)
+		now[i] = c.entries.get(qid)
 		now[i].qid = qid
 	}
 	c.committing.Unlock()

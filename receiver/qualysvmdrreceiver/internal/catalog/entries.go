@@ -139,12 +139,11 @@ func (s *entries) see(qids []uint32, now time.Time) (unstored []uint32) {
 	return unstored
 }
 
-// get returns what is known of a QID.
-func (s *entries) get(qid uint32) (entry, bool) {
+// get returns what is known of a QID; its state is 0 if nothing is.
+func (s *entries) get(qid uint32) entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, ok := s.byQID[qid]
-	return e, ok
+	return s.byQID[qid]
 }
 
 // update changes what is known of QIDs.

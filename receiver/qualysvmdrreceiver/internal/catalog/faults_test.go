@@ -65,7 +65,7 @@ func TestEntryThatCannotBeHadHoldsUpNoOther(t *testing.T) {
 				assert.Equal(t, each(1, 1001, 1002, 1003), entries(h))
 				h.ExpectLogged(1, "passed over")
 				h.ExpectState(dataset.KnowledgeBase, health.Collecting)
-				want := titles(5, 1001, 1002, 1003)
+				want := titles(1001, 1002, 1003)
 				want["unavailable"] = 5
 				assert.Equal(t, want, known(h), "detections do not wait for it")
 				tries := len(asked(h))
