@@ -89,6 +89,8 @@ type Catalog struct {
 	// size is how many QIDs are asked for at once now.
 	size    int
 	refresh refresh
+	// warned is the end of the wait for entries that was last warned of.
+	warned  time.Time
 	changed chan struct{} // closed when what detections wait for may have come
 }
 

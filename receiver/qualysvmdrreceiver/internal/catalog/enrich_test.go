@@ -227,6 +227,7 @@ func TestDetectionsWaitOnceForEntriesThatCannotBeHad(t *testing.T) {
 				assert.Empty(t, h.Backend.Labels())
 				h.Advance(2 * time.Minute)
 				assert.Equal(t, map[string]int{"unavailable": 20}, known(h), "all ten batches, after ten minutes")
+				h.ExpectLogged(1, "delivered without fields")
 				h.Sim.Intercept(nil)
 				h.Advance(4 * time.Hour)
 				assert.Equal(t, each(1, 1000, 1001, 1002, 1003), entries(h), "they come when they can be had")
