@@ -319,6 +319,22 @@ func TestCatalogThatIsSwitchedOnLaterKnowsAllQIDs(t *testing.T) {
 	})
 }
 
+// The collection that runs when the catalog is switched on may be one of what changed.
+func TestCatalogThatIsSwitchedOnWithinAWindowKnowsAllQIDs(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		detect(h, 4)
+		runDetections(h)
+		h.Advance(30 * time.Minute)
+		h.Sim.Intercept(failing(qualyssim.Detections, ""))
+		h.Advance(time.Hour)
+		h.Stop()
+		h.Sim.Intercept(nil)
+		run(h, plain())
+		h.Advance(3 * time.Hour)
+		assert.Equal(t, each(1, 1000, 1001, 1002, 1003), entries(h))
+	})
+}
+
 func TestFirstCollectionIsFollowedByNoFullOne(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {
 		detect(h, 4)

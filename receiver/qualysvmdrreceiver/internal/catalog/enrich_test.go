@@ -239,6 +239,21 @@ func TestDetectionsWaitOnceForEntriesThatCannotBeHad(t *testing.T) {
 	}
 }
 
+func TestEntriesThatDetectionsWentWithoutSurviveARestart(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		detect(h, 4)
+		intercept(h, fails(http.StatusServiceUnavailable))
+		run(h, enriching())
+		h.Advance(20 * time.Minute)
+		h.Stop()
+		assert.Equal(t, map[string]int{"unavailable": 20}, known(h))
+		h.Sim.Intercept(nil)
+		run(h, enriching())
+		h.Advance(time.Minute)
+		assert.Equal(t, each(1, 1000, 1001, 1002, 1003), entries(h))
+	})
+}
+
 // A limit that a refresh waits for is one that entries wait for.
 func TestDetectionsDoNotWaitForALimitThatARefreshWaitsFor(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {
@@ -289,6 +304,10 @@ func TestOtherFieldsAreFetchedOnceMoreAndNotDelivered(t *testing.T) {
 				h.Advance(time.Hour)
 				assert.Len(t, asked(h), n+2, "two pages")
 				assert.Equal(t, map[string]int{"entry 1000": 1, "entry 1001": 1, "entry 1002": 2, "entry 1003": 1}, entries(h), "one has changed")
+				for _, r := range h.Backend.Records() {
+					_, told := r.Attributes().Get("qualys.collection.id")
+					assert.True(t, told, harness.Label(r))
+				}
 				last := h.Backend.Records()[len(h.Backend.Labels())-1]
 				entry, found := last.Body().Map().Get("KnowledgeBase")
 				require.True(t, found)
@@ -314,6 +333,11 @@ func TestSwitchedOffAndOnFieldsAreThoseOfNow(t *testing.T) {
 		h.Stop()
 		h.Script.SetEntry(1000, qualyssim.ScriptedEntry{Modified: time.Now(), Title: "another"})
 		h.Change(1, func(*qualyssim.ScriptedDetection) {})
+		h.Advance(time.Hour) // the next collection is due at once
+		intercept(h, func(qualyssim.Request, http.ResponseWriter) bool {
+			time.Sleep(20 * time.Second)
+			return false
+		})
 		run(h, enriching())
 		h.Advance(time.Hour)
 		assert.Equal(t, 1, known(h)["another"])

@@ -127,6 +127,30 @@ func TestEntriesThatTakeTooLongAreAskedForInSmallerPages(t *testing.T) {
 	})
 }
 
+func TestPagesStaySmallAsLongAsLargerOnesTakeTooLong(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		h.Script.SetHost(10, manyDetections(1000, 80))
+		for qid := range int64(80) {
+			h.Script.SetEntry(1000+qid, qualyssim.ScriptedEntry{Modified: time.Now()})
+		}
+		slow := 0
+		intercept(h, func(r qualyssim.Request, _ http.ResponseWriter) bool {
+			if strings.Count(r.Form.Get("ids"), ",") >= 5 {
+				slow++
+				time.Sleep(2 * time.Minute)
+			}
+			return false
+		})
+		settings := plain()
+		settings.PageSize = 40
+		h.Shared = manyRecords
+		run(h, settings)
+		h.Advance(3 * time.Hour)
+		assert.Len(t, entries(h), 80)
+		assert.LessOrEqual(t, slow, 24, "a page of 40 takes 14 until it is small enough")
+	})
+}
+
 func TestRestOfABrokenPageDoesNotWaitForTheDetections(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {
 		detect(h, 4)
