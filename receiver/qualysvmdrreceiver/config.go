@@ -31,7 +31,7 @@ import (
 type Config struct {
 	// Platform is the name of a Qualys shared platform (US1, EU2, …). It sets the endpoints that are not given.
 	Platform string `mapstructure:"platform"`
-	// Server is the Qualys API Server, for vulnerabilities, the KnowledgeBase and the activity log.
+	// Server is the Qualys API Server, for vulnerabilities, the KnowledgeBase, hosts and the activity log.
 	Server confighttp.ClientConfig `mapstructure:"server"`
 	// Gateway is the Qualys API Gateway, for the asset inventory.
 	Gateway confighttp.ClientConfig `mapstructure:"gateway"`
@@ -43,10 +43,11 @@ type Config struct {
 	ClientSecret configopaque.String `mapstructure:"client_secret"`
 	ClientType   string              `mapstructure:"client_type"`
 
-	// Vulnerabilities, KnowledgeBase, AssetInventory and ActivityLog are the datasets. A dataset is collected when its
+	// Vulnerabilities, KnowledgeBase, Hosts, AssetInventory and ActivityLog are the datasets. A dataset is collected when its
 	// section is present.
 	Vulnerabilities configoptional.Optional[VulnerabilitiesConfig] `mapstructure:"vulnerabilities"`
 	KnowledgeBase   configoptional.Optional[KnowledgeBaseConfig]   `mapstructure:"knowledge_base"`
+	Hosts           configoptional.Optional[HostsConfig]           `mapstructure:"hosts"`
 	AssetInventory  configoptional.Optional[AssetInventoryConfig]  `mapstructure:"asset_inventory"`
 	ActivityLog     configoptional.Optional[ActivityLogConfig]     `mapstructure:"activity_log"`
 
@@ -133,6 +134,29 @@ type KnowledgeBaseConfig struct {
 	EnrichFields []string `mapstructure:"enrich_fields"`
 	// EnrichTimeout is how long detections wait for entries that cannot be had.
 	EnrichTimeout time.Duration `mapstructure:"enrich_timeout"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// HostsConfig is the configuration of the dataset hosts.
+type HostsConfig struct {
+	// CollectionInterval is the time from the start of a collection to the start of the next.
+	CollectionInterval time.Duration `mapstructure:"collection_interval"`
+	// Details is what is told of each host.
+	Details string `mapstructure:"details"`
+	// ReportRemoved is whether hosts that are gone become records.
+	ReportRemoved bool `mapstructure:"report_removed"`
+	// MaxRemovedShare is the share of the known hosts that may be gone at once: beyond it nothing is told of them.
+	MaxRemovedShare float64 `mapstructure:"max_removed_share"`
+	// FullAfter is a time: one collection begins if the last one began before it.
+	FullAfter string `mapstructure:"full_after"`
+	// APIVersion is the version of the API, 5.0 by default.
+	APIVersion string `mapstructure:"api_version"`
+	// PageSize is how many hosts are asked for in one request.
+	PageSize int `mapstructure:"page_size"`
+	// Parameters are further parameters of the request, merged over the defaults.
+	Parameters map[string]any `mapstructure:"parameters"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -243,9 +267,11 @@ var (
 	_ confmap.Validator = (*Config)(nil)
 	_ confmap.Validator = (*VulnerabilitiesConfig)(nil)
 	_ confmap.Validator = (*KnowledgeBaseConfig)(nil)
+	_ confmap.Validator = (*HostsConfig)(nil)
 	_ confmap.Validator = (*AssetInventoryConfig)(nil)
 	_ confmap.Validator = (*ActivityLogConfig)(nil)
 
+	hostDetails = []string{"All", "All/AGs", "Basic", "Basic/AGs"}
 	statuses    = []string{"New", "Active", "Re-Opened", "Fixed"}
 	enrichField = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*$`)
 	apiVersion  = regexp.MustCompile(`^[0-9]{1,2}\.[0-9]{1,2}$`)
@@ -260,12 +286,12 @@ func (c *Config) Validate() error {
 		}
 	}
 	if len(c.datasets()) == 0 {
-		v.add("vulnerabilities, knowledge_base, asset_inventory, activity_log", "at least one dataset must be present")
+		v.add("vulnerabilities, knowledge_base, hosts, asset_inventory, activity_log", "at least one dataset must be present")
 	}
 	if c.KnowledgeBase.HasValue() && !c.Vulnerabilities.HasValue() {
 		v.add("knowledge_base", "needs vulnerabilities: only the entries of detected vulnerabilities are collected")
 	}
-	usesServer := c.Vulnerabilities.HasValue() || c.KnowledgeBase.HasValue() || c.ActivityLog.HasValue()
+	usesServer := c.Vulnerabilities.HasValue() || c.KnowledgeBase.HasValue() || c.Hosts.HasValue() || c.ActivityLog.HasValue()
 	usesGateway := c.AssetInventory.HasValue()
 	c.validateEndpoint(v, "server", &c.Server, usesServer)
 	// The gateway issues the tokens of an API client.
@@ -410,6 +436,19 @@ func (c *KnowledgeBaseConfig) Validate() error {
 		v.check(enrichField.MatchString(name), "enrich_fields", "must be names of fields of an entry's record such as CvssV3, has %q", name)
 	}
 	v.check(c.EnrichTimeout > 0, "enrich_timeout", "must be above 0, is %s", c.EnrichTimeout)
+	return v.joined()
+}
+
+// Validate reports every breach of the contract of this dataset.
+func (c *HostsConfig) Validate() error {
+	v := &violations{}
+	v.moment("full_after", c.FullAfter)
+	v.interval("collection_interval", c.CollectionInterval)
+	v.check(slices.Contains(hostDetails, c.Details), "details", "must be one of %s, is %q", strings.Join(hostDetails, ", "), c.Details)
+	v.check(c.MaxRemovedShare >= 0 && c.MaxRemovedShare <= 1, "max_removed_share", "must be from 0 to 1, is %g", c.MaxRemovedShare)
+	v.version(c.APIVersion)
+	v.pageSize(c.PageSize, maxPageSize)
+	v.parameters(c.Parameters, defaultHosts().Parameters)
 	return v.joined()
 }
 

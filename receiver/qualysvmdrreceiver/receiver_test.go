@@ -174,6 +174,30 @@ func TestAllDatasetsArrive(t *testing.T) {
 	}
 }
 
+func TestHostsArriveAndThoseThatAreGone(t *testing.T) {
+	script := &qualyssim.Script{}
+	wantHosts := map[string]int{}
+	for id := int64(1); id <= 30; id++ {
+		script.SetHost(id, qualyssim.ScriptedHost{AssetID: 100 + id})
+		wantHosts[fmt.Sprint(100+id)] = 1
+	}
+	_, url := subscription(t, qualyssim.Options{Script: script})
+	cfg := createDefaultConfig().(*Config)
+	cfg.Server.Endpoint = url
+	cfg.Username, cfg.Password = "user", "pa+ss &%<ö"
+	cfg.InitialDelay = 0
+	cfg.Hosts = configoptional.Some(*cfg.Hosts.GetOrInsertDefault())
+	cfg.Hosts.Get().CollectionInterval = time.Second
+	cfg.Hosts.Get().PageSize = 7
+	sink := new(consumertest.LogsSink)
+	start(t, cfg, sink, &statusHost{}, zap.NewNop())
+	require.Eventually(t, func() bool { return sink.LogRecordCount() >= 30 }, patience, glance)
+	assert.Equal(t, wantHosts, attributes(sink, "hostLogs", "qualys.asset.id"))
+	script.RemoveHost(17)
+	require.Eventually(t, func() bool { return len(attributes(sink, "removedHostLogs", "qualys.asset.id")) > 0 }, patience, glance)
+	assert.Equal(t, map[string]int{"117": 1}, attributes(sink, "removedHostLogs", "qualys.asset.id"))
+}
+
 func TestActivityLogArrives(t *testing.T) {
 	sim, url := subscription(t, qualyssim.Options{Activities: 300, Pretty: true, Faults: qualyssim.Faults{
 		Rates: map[qualyssim.Fault]float64{qualyssim.Cut: 0.2, qualyssim.ForeignURL: 0.3, qualyssim.ServerError: 0.1},

@@ -31,6 +31,9 @@ func newSession(config *Config, shared dataset.Settings, status *health.Reporter
 	if cfg := config.Vulnerabilities.Get(); config.Vulnerabilities.HasValue() {
 		s.addDetections(config, cfg, shared, status)
 	}
+	if cfg := config.Hosts.Get(); config.Hosts.HasValue() {
+		s.add(dataset.Hosts, dataset.NewHosts(shared, cfg.settings(config.account()), status.Dataset(dataset.Hosts), engine.Options{}))
+	}
 	if cfg := config.AssetInventory.Get(); config.AssetInventory.HasValue() {
 		s.add(dataset.AssetInventory, dataset.NewAssets(shared, cfg.settings(), status.Dataset(dataset.AssetInventory), engine.Options{}))
 	}

@@ -69,6 +69,34 @@ func BenchmarkDetections(b *testing.B) {
 	}
 }
 
+// BenchmarkEnriched makes records of a page that carry their entries, on one core.
+func BenchmarkEnriched(b *testing.B) {
+	fields, err := typicalFields()
+	require.NoError(b, err)
+	for _, format := range []string{"structured", "json"} {
+		b.Run(format, func(b *testing.B) {
+			forEachForm(b, func(b *testing.B, page []byte) {
+				settings := recordSettings(serverName)
+				settings.JSON, settings.EnrichFields = format == "json", enrichFields
+				reader := newDetectionReader(settings)
+				client := clientOf(page, nil)
+				for b.Loop() {
+					require.NoError(b, reader.read(b.Context(), client, func(chunk records.Chunk) { enrich(chunk, fields, settings.JSON) }))
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkEncodingJSON makes records whose bodies are JSON by encoding/xml and encoding/json.
+func BenchmarkEncodingJSON(b *testing.B) {
+	forEachForm(b, func(b *testing.B, page []byte) {
+		for b.Loop() {
+			require.NoError(b, readJSONBodies(page, func(plog.Logs) {}))
+		}
+	})
+}
+
 // BenchmarkEncodingXML makes the same records by encoding/xml.
 func BenchmarkEncodingXML(b *testing.B) {
 	forEachForm(b, func(b *testing.B, page []byte) {

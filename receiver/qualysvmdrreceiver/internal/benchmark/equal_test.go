@@ -21,6 +21,7 @@ func TestRecordsAreThoseOfTheBaselines(t *testing.T) {
 	for _, pretty := range []bool{false, true} {
 		t.Run(fmt.Sprintf("pretty %t", pretty), func(t *testing.T) {
 			require.NoError(t, compareDetections(t.Context(), pageOf(1_000_000, pretty)))
+			require.NoError(t, compareJSONBodies(t.Context(), pageOf(1_000_000, pretty)))
 			require.NoError(t, compareAssets(t.Context(), assetPageOf(10, pretty)))
 		})
 	}

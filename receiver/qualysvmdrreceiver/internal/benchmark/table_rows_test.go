@@ -41,6 +41,9 @@ func (t *table) compare(ctx context.Context) error {
 		if err := compareDetections(ctx, pageOf(pageSize, pretty)); err != nil {
 			return fmt.Errorf("detections (%s): %w", form(pretty), err)
 		}
+		if err := compareJSONBodies(ctx, pageOf(pageSize, pretty)); err != nil {
+			return fmt.Errorf("detections as JSON (%s): %w", form(pretty), err)
+		}
 		if err := compareAssets(ctx, assetPageOf(assetCount, pretty)); err != nil {
 			return fmt.Errorf("assets (%s): %w", form(pretty), err)
 		}

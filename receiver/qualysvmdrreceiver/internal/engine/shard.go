@@ -100,8 +100,10 @@ func (s *shard) end() uint64 {
 
 // commit moves the shard and writes its slot, together with what else belongs to it.
 func (s *shard) commit(ctx context.Context, move func(*slot), write ...func(tx *checkpoint.Tx)) {
+	spent := s.collector.dataset.progress.spent()
 	s.pass.mu.Lock()
 	move(&s.pass.slots[s.slot])
+	s.pass.slots[s.slot].Counts = s.pass.slots[s.slot].Counts.plus(spent)
 	own := s.pass.write(s.slot)
 	s.pass.mu.Unlock()
 	s.collector.state.commit(ctx, nil, func(tx *checkpoint.Tx) {
@@ -146,7 +148,7 @@ func (s *shard) page(ctx context.Context) (more bool, err error) {
 // them, and from then on as if there were none.
 func (s *shard) request(cursor Cursor, at step) Request {
 	cursor.Extra = s.extra
-	r := Request{Pass: s.pass.pass, Collection: s.pass.run.ID, Cursor: cursor, Max: at.max, Limit: at.limit}
+	r := Request{Pass: s.pass.pass, Collection: s.pass.run.ID, Sequence: s.pass.run.Sequence, Full: s.collector.fullSequence(), Cursor: cursor, Max: at.max, Limit: at.limit}
 	if !s.collector.options.Ordered {
 		return r
 	}
@@ -325,6 +327,7 @@ func (s *shard) deliver(ctx context.Context, b *Batch, at step) error {
 	repeating := c.repeating(s.pass.run, b.Items, b.Duplicates)
 	c.state.dedup.add(repeating)
 	writes := []func(tx *checkpoint.Tx){func(tx *checkpoint.Tx) { c.state.dedup.write(tx, repeating) }}
+	writes = append(writes, b.Writes...)
 	if c.options.Delivered != nil {
 		writes = append(writes, c.options.Delivered(b))
 	}

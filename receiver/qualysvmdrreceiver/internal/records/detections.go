@@ -151,11 +151,14 @@ func (d *Detections) identify() {
 		Scanned:   d.host.scanned,
 	}
 	d.item.Open = !strings.EqualFold(d.item.Status, fixed)
+	if d.host.hasAssetID && d.host.assetID > 0 {
+		d.item.AssetID = uint64(d.host.assetID)
+	}
 	if d.settings.Stable {
 		d.item.Stable = d.hasher.stable(t.nodes, t.text)
 	}
 	if id, ok := intOf(t.nodes, d.at[roleUniqueVulnID]); ok && id > 0 {
-		d.item.Key = uint64(id)
+		d.item.Key, d.item.Unique = uint64(id), true
 	} else {
 		d.item.Key = d.hasher.identity(d.host.id, t.nodes, t.text, &d.at)
 	}
