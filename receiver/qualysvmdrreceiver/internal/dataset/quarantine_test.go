@@ -141,7 +141,7 @@ func TestQuarantinedHostThatQualysDoesNotKnowAnyMoreStopsNothing(t *testing.T) {
 			bubble(t, func(h *harness.Harness) {
 				h.Detections(9)
 				h.Break(20, true)
-				answer(h, asksFor("20"), rejecting(http.StatusBadRequest, code, "parameter ids has invalid value: 20"))
+				answer(h, asksFor("20"), rejecting(code, "parameter ids has invalid value: 20"))
 				c := run(h, harness.DetectionSettings())
 				h.Advance(30 * time.Minute)
 				require.Equal(t, 1, c.Quarantined())
@@ -316,7 +316,7 @@ func TestServerThatTakesNoRangesLeavesHostsOutAllTheSame(t *testing.T) {
 		h.Advance(50 * time.Minute)
 		require.Equal(t, 2, c.Quarantined())
 		answer(h, func(r qualyssim.Request) bool { return strings.Contains(r.Form.Get("ids"), "-") },
-			rejecting(http.StatusBadRequest, 1905, "parameter ids has invalid value"))
+			rejecting(1905, "parameter ids has invalid value"))
 		h.Change(8, func(d *qualyssim.ScriptedDetection) { d.Status = qualyssim.StatusFixed })
 		h.Advance(3 * time.Hour)
 		assert.Equal(t, 1, h.Backend.Counts()["detection 8 Fixed"])
@@ -365,7 +365,7 @@ func TestPageOfHostsThatDoNotAscendIsAskedForAgainFromItsBeginning(t *testing.T)
 					return answer[:first] + answer[second:end] + answer[first:second] + answer[end:]
 				}
 				cuts, stopped := 0, make(chan struct{})
-				cut(h, false, func(r qualyssim.Request, answer string) (string, bool) {
+				cut(h, false, func(_ qualyssim.Request, answer string) (string, bool) {
 					answer = order(answer)
 					if cuts++; cuts == 1 {
 						close(stopped)

@@ -208,18 +208,6 @@ func (d *dedup) journalName(epoch uint64) string {
 	return d.name + "/seen/" + strconv.FormatUint(epoch, 10)
 }
 
-// forget forgets everything, and returns what deletes it.
-func (d *dedup) forget() func(tx *checkpoint.Tx) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.previous, d.current, d.sorted = nil, nil, 0
-	return func(tx *checkpoint.Tx) {
-		for _, journal := range d.journals {
-			tx.Clear(journal)
-		}
-	}
-}
-
 // unreadable reports whether what is stored could be read, but makes no sense.
 func unreadable(err error) bool {
 	return errors.Is(err, checkpoint.ErrUnreadable) || errors.Is(err, checkpoint.ErrVersion)

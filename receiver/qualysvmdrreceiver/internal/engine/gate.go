@@ -150,7 +150,8 @@ func (g *Gate) Fail(p GatePass, v Verdict, err error) error {
 		}
 		return nil
 	}
-	kind, wait := health.ThirdPartyGeneric, time.Duration(0)
+	kind := health.ThirdPartyGeneric
+	var wait time.Duration
 	switch v.Class {
 	case Config:
 		if v.RetryAt.IsZero() {

@@ -119,7 +119,7 @@ func (c *Collector) pass(ctx context.Context, run *Run, counts *Counts) (finishe
 func (s *state) paged() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.Paged
+	return s.stored.Paged
 }
 
 // load reads where the pass stands. Errors are those of the storage.

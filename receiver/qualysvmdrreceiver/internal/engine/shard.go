@@ -228,7 +228,7 @@ func (s *shard) read(ctx context.Context, page Page, r Request, at step) (more b
 	s.inflight.begin()
 	s.descended.Store(false)
 	s.last, s.whole, s.open, s.moved = 0, s.whole[:0], 0, false
-	batches := c.dataset.NewBatches(s.pass.run.ID, s.pass.together, func(ctx context.Context, b *Batch) error { return s.deliver(ctx, b, at) })
+	batches := c.dataset.NewBatches(s.pass.run.ID, s.pass.together, s.deliver)
 	met := newMeeting(c.options.Ordered, s.inflight)
 	units := 0
 	answered := false
@@ -306,7 +306,7 @@ func (s *shard) broken(ctx context.Context, at step, err error, heldUp bool) err
 }
 
 // deliver offers a batch until it is accepted, and moves the cursor behind it.
-func (s *shard) deliver(ctx context.Context, b *Batch, at step) error {
+func (s *shard) deliver(ctx context.Context, b *Batch) error {
 	c := s.collector
 	for _, stage := range c.options.Stages {
 		if err := stage(ctx, b); err != nil {
@@ -447,7 +447,8 @@ func (s *shard) turn(ctx context.Context, page Page, r Request, at step, units i
 	starts := p.cut(next.ID)
 	p.mu.Unlock()
 	if starts != nil {
-		return false, s.split(ctx, starts, writes)
+		s.split(ctx, starts, writes)
+		return false, nil
 	}
 	s.commit(ctx, func(own *slot) {
 		own.Counts.Pages++
@@ -461,7 +462,7 @@ func (s *shard) turn(ctx context.Context, page Page, r Request, at step, units i
 }
 
 // split ends the shard's range behind its page, and makes ranges of the rest.
-func (s *shard) split(ctx context.Context, starts []uint64, writes []func(tx *checkpoint.Tx)) error {
+func (s *shard) split(ctx context.Context, starts []uint64, writes []func(tx *checkpoint.Tx)) {
 	p := s.pass
 	data := make([]byte, 0, len(starts)*boundarySize)
 	for _, start := range starts {
@@ -479,7 +480,6 @@ func (s *shard) split(ctx context.Context, starts []uint64, writes []func(tx *ch
 	})...)
 	s.collector.dataset.Log.Info("collecting ranges of IDs side by side", zap.Int("ranges", len(starts)), zap.Int("slots", p.slotsNow()))
 	p.startMore(ctx)
-	return nil
 }
 
 // leaveOut quarantines units that break their pages while others can be read.
