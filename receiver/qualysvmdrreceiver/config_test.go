@@ -92,7 +92,7 @@ asset_inventory:
   include_fields: [assetId, address]
   filter: [{field: operatingSystem.category1, operator: EQUALS, value: Linux}, {field: asset.riskScore, operator: GREATER, value: 500}]
 activity_log: {initial_lookback: 0s, overlap: 30m, page_size: 10000, parameters: {user_role: Manager}}
-storage: file_storage/positions
+storage: file_storage/checkpoints
 batch_size: 10
 batch_max_bytes: 1000
 body_format: json
@@ -102,7 +102,7 @@ health_events: {enabled: true}
 resource_attributes: {host.ip: {enabled: false}}
 `)
 	require.NoError(t, err)
-	v := cfg.Vulnerabilities.Get().settings()
+	v := cfg.Vulnerabilities.Get().settings("", 0)
 	assert.Equal(t, map[string]string{
 		"show_tags": "0", "severities": "4,5", "qids": "38170",
 		"show_asset_id": "1", "show_qds_factors": "1", "show_cloud_tags": "1", "show_reopened_info": "1", "host_metadata": "all", "vuln_detection_source": "1",
@@ -114,7 +114,7 @@ resource_attributes: {host.ip: {enabled: false}}
 	assert.Equal(t, dataset.ActivitySettings{
 		Interval: time.Hour, Overlap: 30 * time.Minute, Version: "2.0", PageSize: 10000, Parameters: map[string]string{"user_role": "Manager"},
 	}, cfg.ActivityLog.Get().settings())
-	assert.Equal(t, component.MustNewIDWithName("file_storage", "positions"), *cfg.Storage)
+	assert.Equal(t, component.MustNewIDWithName("file_storage", "checkpoints"), *cfg.Storage)
 	server, gateway := cfg.Endpoints()
 	assert.Equal(t, "https://qualysapi.private.example.com/", server, "an endpoint that is given wins")
 	assert.Equal(t, "https://gateway.qg1.apps.qualys.eu", gateway)
@@ -148,7 +148,7 @@ func TestValuesOfParameters(t *testing.T) {
 func TestParametersInAnySpelling(t *testing.T) {
 	cfg, err := load(t, account+"vulnerabilities: {parameters: {Show_Tags: 0, SHOW_QDS: \"\", Severities: 5, Host_Metadata: all}}\nknowledge_base: {parameters: {Show_PCI_Reasons: 1}}\n")
 	require.NoError(t, err)
-	settings := cfg.Vulnerabilities.Get().settings()
+	settings := cfg.Vulnerabilities.Get().settings("", 0)
 	assert.Equal(t, map[string]string{
 		"show_tags": "0", "severities": "5",
 		"show_asset_id": "1", "show_qds_factors": "1", "show_cloud_tags": "1", "show_reopened_info": "1", "host_metadata": "all", "vuln_detection_source": "1",

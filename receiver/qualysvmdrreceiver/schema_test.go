@@ -113,7 +113,7 @@ func collectOption(found map[string]option, path string, v reflect.Value) {
 	found[path] = option{value: value}
 }
 
-// same tells whether a value of a YAML document is the default of an option. Durations must be texts.
+// same reports whether a value of a YAML document is the default of an option. Durations must be texts.
 func same(t *testing.T, path string, want, documented any) {
 	t.Helper()
 	duration, ok := want.(time.Duration)

@@ -139,7 +139,7 @@ func BenchmarkAssets(b *testing.B) {
 	}
 }
 
-// BenchmarkCollection collects a page as the receiver does, with positions in memory and in a file, on one core and on two.
+// BenchmarkCollection collects a page as the receiver does, with checkpoints in memory and in a file, on one core and on two.
 // All records can come again and are remembered, which is the most that storing can cost.
 func BenchmarkCollection(b *testing.B) {
 	page := pageOf(20_000_000, true)

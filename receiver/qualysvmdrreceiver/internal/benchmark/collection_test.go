@@ -34,9 +34,9 @@ type collection struct {
 	page []byte
 	// records is how many there are in the page.
 	records int
-	// storage keeps the positions, nil: in memory.
+	// storage keeps checkpoints, nil: in memory.
 	storage func(context.Context) (storage.Client, error)
-	// overlap decides how many of the records can come again, which is kept with the positions.
+	// overlap decides how many of the records can come again, which is kept with the checkpoints.
 	overlap time.Duration
 }
 

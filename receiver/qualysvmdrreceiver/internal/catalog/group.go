@@ -82,7 +82,7 @@ func (c *Catalog) next(ctx context.Context, now time.Time) *group {
 			g.collection = c.state.Collection
 		}
 	} else if len(c.groups) == 0 && c.active.Load() == 0 {
-		// Only suspects are left: an entry tells whether others can be read that could be.
+		// Only suspects are left: an entry that could be read shows whether others can.
 		qid, ok := c.entries.anyDelivered()
 		if !ok {
 			c.groups, c.suspects = append(c.groups, c.suspects...), nil

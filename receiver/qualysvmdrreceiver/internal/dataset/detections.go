@@ -84,7 +84,9 @@ func NewDetections(shared Settings, settings DetectionSettings, state *health.Da
 		log:      shared.Engine.Logger.With(zap.String("dataset", Vulnerabilities)),
 		records:  shared.Records,
 	}
-	d.records.Server = shared.Server.Hostname()
+	shared.Records.Server = shared.Server.Hostname()
+	d.records.Server = shared.Records.Server
+	options.Events = shared.events()
 	d.records.Stable = settings.Track
 	d.omitted = &unsupported{log: d.log, own: append(slices.Clone(settings.Defaults),
 		string(qualys.UpdatedSince), string(qualys.ProcessedAfter), string(qualys.ScannedAfter), "id_max", "output_format")}

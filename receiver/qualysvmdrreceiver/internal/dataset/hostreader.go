@@ -16,7 +16,7 @@ import (
 )
 
 // hostReader makes records of the hosts of responses, several hosts at a time on as many processors as there are, and
-// hands them on in the order of the response.
+// returns them in the order of the response.
 //
 //	page ──segments──▶ job ──▶ worker: Hosts ▶ Detections ──chunks──▶ job ──▶ read, job by job
 //

@@ -19,7 +19,7 @@ const (
 	// stalled is for how long a batch may hold up the reading of a response before it counts as the reason for a cut: servers
 	// close connections from which nobody reads.
 	stalled = 5 * time.Second
-	// DuplicatesAtOnce is how many duplicates are gathered before they are handed on: what an overlap brings again may be
+	// DuplicatesAtOnce is how many duplicates are gathered before they leave with a batch: what an overlap brings again may be
 	// much more than what is new, and takes memory too.
 	DuplicatesAtOnce = 4096
 	// budgetBytes is how much text all shards together may have gathered and not delivered.

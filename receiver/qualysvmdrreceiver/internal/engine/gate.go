@@ -199,7 +199,7 @@ func (g *Gate) failed(kind health.ErrorType, err error) (recovered func()) {
 	})
 }
 
-// Collecting takes note that data comes in and is handed on: an error is over, unless something else still fails.
+// Collecting takes note that data comes in and is delivered: an error is over, unless something else still fails.
 func (g *Gate) Collecting() {
 	g.mu.Lock()
 	well := g.failing == 0 && !g.closed

@@ -14,7 +14,7 @@ type status struct {
 	err       error
 }
 
-// same tells whether there is nothing to report in s after other: OK is reported once, an error again when it is another.
+// same reports whether there is nothing to report in s after other: OK is reported once, an error again when it is another.
 func (s status) same(other status) bool {
 	if s.code != other.code || s.err == nil {
 		return s.code == other.code
@@ -63,7 +63,7 @@ func (r *Reporter) report() {
 // The collector allows nothing after a permanent error but Stopping, and nothing comes: datasets that have stopped leave
 // Error only for Stopping, and from then on no status is reported. The first OK waits until every dataset
 // is known to work. After an error one that is ready to is enough: knowledge_base may have nothing to fetch, so nothing to
-// prove itself with, for a day, and a dataset whose position could be read at last has nothing to ask for before its time.
+// prove itself with, for a day, and a dataset whose checkpoint could be read at last has nothing to ask for before its time.
 func (r *Reporter) aggregate() status {
 	var worst *Dataset
 	stopped, ready, working := 0, 0, 0

@@ -116,10 +116,7 @@ func (d *Detections) Detection(x *xmlstream.Reader) error {
 		lr.Body().SetStr(d.arena.keep(d.json))
 	} else {
 		m := lr.Body().SetEmptyMap()
-		if d.settings.EnrichFields != nil {
-			m.EnsureCapacity(d.host.body.Len() + 1) // Enrich adds one
-		}
-		d.host.body.CopyTo(m)
+		d.host.body.put(m, 1) // Enrich adds one
 		v, _ := m.Get(t.interner.detection.text)
 		putMap(v.SetEmptyMap(), t.nodes, d.arena.keep(t.text))
 	}
