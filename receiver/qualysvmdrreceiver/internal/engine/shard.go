@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v7"
+	"go.opentelemetry.io/otel/attribute"
 	"go.uber.org/zap"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
@@ -40,6 +41,7 @@ type shard struct {
 	// recovered, if not nil, ends the dataset's state of error that a broken page of this shard has led to.
 	recovered func()
 	moved     bool // something was delivered since the last failure
+	span      PageSpan
 }
 
 // shard runs the shard of a slot to the end of its range, or until it gives way to a window.
@@ -87,6 +89,13 @@ func (s *shard) cursor() Cursor {
 	return s.pass.slots[s.slot].Cursor
 }
 
+// rangeIndex is the index of the shard's range.
+func (s *shard) rangeIndex() int {
+	s.pass.mu.Lock()
+	defer s.pass.mu.Unlock()
+	return s.pass.slots[s.slot].Range
+}
+
 // end is the last unit of the shard's range, 0: it has no end.
 func (s *shard) end() uint64 {
 	s.pass.mu.Lock()
@@ -127,12 +136,11 @@ func (s *shard) page(ctx context.Context) (more bool, err error) {
 		at = step{limit: s.isolator.pageLimit()}
 	}
 	request := s.request(cursor, at)
-	reading, stop := context.WithCancel(ctx)
-	defer stop()
-	page, err := s.fetch(reading, request, at)
+	page, err := s.fetch(ctx, request, at)
 	if page == nil {
 		return true, err
 	}
+	defer s.endSpan(nil)
 	defer page.Close()
 	if at.peek {
 		return true, s.peek(ctx, page, at)
@@ -179,7 +187,8 @@ func (s *shard) request(cursor Cursor, at step) Request {
 	return r
 }
 
-// fetch sends a request. It returns neither a page nor an error when the request failed and is to be sent again.
+// fetch sends a request, and begins the span of its page. It returns neither a page nor an error when the request failed and is
+// to be sent again.
 func (s *shard) fetch(ctx context.Context, r Request, at step) (Page, error) {
 	c := s.collector
 	if err := c.dataset.Settings.Deliverer.Ready(ctx); err != nil {
@@ -190,12 +199,14 @@ func (s *shard) fetch(ctx context.Context, r Request, at step) (Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := c.source.Fetch(ctx, r)
+	s.startSpan(ctx)
+	page, err := c.source.Fetch(s.traced(ctx), r)
 	if err == nil {
 		gate.Open(through)
 		s.pass.startMore(ctx)
 		return page, nil
 	}
+	s.endSpan(err)
 	if ctx.Err() != nil {
 		gate.Leave(through)
 		return nil, ctx.Err()
@@ -211,6 +222,17 @@ func (s *shard) fetch(ctx context.Context, r Request, at step) (Page, error) {
 	}
 	return nil, gate.Fail(through, v, err)
 }
+
+// startSpan begins the span of a page.
+func (s *shard) startSpan(ctx context.Context) {
+	_, s.span = s.collector.dataset.StartPage(ctx, attribute.Int("qualys.pass", s.pass.run.Pass), attribute.Int("qualys.range", s.rangeIndex()))
+}
+
+// traced is a context whose spans are children of that of the page.
+func (s *shard) traced(ctx context.Context) context.Context { return s.span.within(ctx) }
+
+// endSpan ends the span of the page.
+func (s *shard) endSpan(err error) { s.span.End(err) }
 
 // peek looks whether a page can be read, and delivers nothing of it.
 func (s *shard) peek(ctx context.Context, page Page, at step) error {
@@ -228,9 +250,9 @@ func (s *shard) read(ctx context.Context, page Page, r Request, at step) (more b
 	s.inflight.begin()
 	s.descended.Store(false)
 	s.last, s.whole, s.open, s.moved = 0, s.whole[:0], 0, false
-	batches := c.dataset.NewBatches(s.pass.run.ID, s.pass.together, s.deliver)
+	batches := c.dataset.NewBatches(s.pass.run.ID, s.pass.together, func(ctx context.Context, b *Batch) error { return s.deliver(s.traced(ctx), b) })
 	met := newMeeting(c.options.Ordered, s.inflight)
-	units := 0
+	units, made := 0, 0
 	answered := false
 	head := func() {
 		if !answered {
@@ -242,7 +264,7 @@ func (s *shard) read(ctx context.Context, page Page, r Request, at step) (more b
 	err = page.Read(ctx, s.decide(met), func(chunk Chunk) error {
 		head()
 		c.dataset.Repairs(ctx, &chunk)
-		units += chunk.UnitsDone
+		units, made = units+chunk.UnitsDone, made+len(chunk.Items)
 		if chunk.UnitsDone > 0 {
 			s.descends(&chunk)
 		}
@@ -251,6 +273,7 @@ func (s *shard) read(ctx context.Context, page Page, r Request, at step) (more b
 	if err == nil {
 		head()
 	}
+	s.span.Read(units, made)
 	c.dataset.progress.received.Add(page.Bytes())
 	if ctx.Err() == nil {
 		// What was read whole before an error is delivered before anything is asked for again.
@@ -296,6 +319,7 @@ func (s *shard) broken(ctx context.Context, at step, err error, heldUp bool) err
 		}
 		s.isolator.broke(at, unit)
 	}
+	s.endSpan(err)
 	s.recover()
 	s.recovered = s.collector.dataset.Gate.failed(health.ThirdPartyGeneric, err)
 	s.collector.dataset.progress.retries.Add(1)
