@@ -241,6 +241,9 @@ func (p *pass) work(ctx context.Context, k int) {
 		}
 		p.active--
 		p.running[k] = false
+		if done {
+			p.grow(ctx) // what a restart has interrupted may still wait for a request to be allowed
+		}
 		p.mu.Unlock()
 		return
 	}
