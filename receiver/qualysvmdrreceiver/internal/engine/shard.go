@@ -121,7 +121,7 @@ func (s *shard) page(ctx context.Context) (more bool, err error) {
 		cursor = s.cursor()
 	}
 	if c.options.Ordered && last != 0 && cursor.ID > last {
-		s.commit(ctx, func(own *slot) { own.Done = true })
+		s.commit(ctx, func(own *slot) { own.Done = true }, s.inflight.keep(func(delivered) bool { return false }))
 		return false, nil
 	}
 	at := s.isolator.next(cursor.ID, last)
@@ -129,6 +129,10 @@ func (s *shard) page(ctx context.Context) (more bool, err error) {
 		at = step{limit: s.isolator.pageLimit()}
 	}
 	request := s.request(cursor, at)
+	if c.options.Ordered && request.Max != 0 && request.Cursor.ID > request.Max {
+		s.commit(ctx, func(own *slot) { own.Cursor.ID = request.Cursor.ID }) // only quarantined units were left of it
+		return true, nil
+	}
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
 	page, err := s.fetch(reading, request, at)
@@ -420,7 +424,7 @@ func (s *shard) turn(ctx context.Context, page Page, r Request, at step, units i
 	s.recover()
 	c.dataset.progress.pages.Add(1)
 	c.dataset.Gate.Collecting()
-	end := s.end()
+	end, full := s.end(), more
 	s.extra = next.Extra
 	switch {
 	case more && r.Max != 0 && next.ID > r.Max && c.options.Ordered:
@@ -443,7 +447,9 @@ func (s *shard) turn(ctx context.Context, page Page, r Request, at step, units i
 	if p.to == 0 && c.options.Ordered {
 		p.from, p.to = r.Cursor.ID, next.ID
 	}
-	p.list(ctx)
+	if full {
+		p.list(ctx) // not where it goes on only behind a quarantined unit
+	}
 	starts := p.cut(next.ID)
 	p.mu.Unlock()
 	if starts != nil {
