@@ -315,7 +315,7 @@ func TestBrokenHostsWithinRangesAreLeftOutOfThem(t *testing.T) {
 	for _, broken := range [][]int64{{30}, {40}, {50}, {490}, {500}, {490, 500}, {500, 510}, {490, 500, 510, 520}, {980}, {1000}, {990, 1000}} {
 		t.Run(fmt.Sprint(broken), func(t *testing.T) {
 			sideBySide(t, qualyssim.Options{}, func(h *harness.Harness) {
-				h.Hosts(100) // hosts 10 to 1000, ranges of two
+				h.Hosts(100)          // hosts 10 to 1000, ranges of two
 				whole := h.EachOnce() // those of hosts that can be read
 				for _, id := range broken {
 					h.Break(id, true)
