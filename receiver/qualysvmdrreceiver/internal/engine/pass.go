@@ -23,7 +23,7 @@ const (
 	listTries = 3
 )
 
-// pass is one list of a collection at work: its ranges, and the shards that read them.
+// pass is one list of a collection at work: its ranges, and the shards that read them. It is kept while it gives way to a window.
 type pass struct {
 	collector *Collector
 	run       *Run
@@ -41,7 +41,10 @@ type pass struct {
 	next   int // the next range to be taken
 	slots  []slot
 	// running tells which slots have a shard at work.
-	running  []bool
+	running []bool
+	// inflights are what the shards of the slots have in flight, nil: it was not read yet.
+	inflights []*inflight
+
 	active   int
 	givenWay bool
 	failed   error
@@ -52,32 +55,49 @@ type pass struct {
 	from, to uint64
 }
 
-// countsOf returns what a run has done so far.
+// countsOf returns what a run has done so far. Errors are those of the storage.
 func (c *Collector) countsOf(ctx context.Context, run *Run) (Counts, error) {
 	counts := run.Counts
-	slots, err := c.loadSlots(ctx, run)
+	if run.Pass == len(run.Passes) || run.Passes[run.Pass].Units != nil {
+		return counts, nil
+	}
+	p, err := c.passOf(ctx, run)
 	if err != nil {
 		return Counts{}, err
 	}
-	for _, s := range slots {
+	for _, s := range p.slots {
 		counts = counts.plus(s.Counts)
 	}
 	return counts, nil
 }
 
-// loadSlots reads the shards of the pass that a run is in. Errors are those of the storage.
+// passOf returns the pass that a run is in. After a start it stands where it is stored to; later it is kept, also where there is
+// no storage. Errors are those of the storage.
+func (c *Collector) passOf(ctx context.Context, run *Run) (*pass, error) {
+	if run.work != nil {
+		return run.work, nil
+	}
+	p := &pass{collector: c, run: run, pass: &run.Passes[run.Pass]}
+	p.lister, _ = c.source.(Lister)
+	if err := p.load(ctx); err != nil {
+		return nil, err
+	}
+	run.work = p
+	return p, nil
+}
+
+// loadSlots reads the shards of the pass that a run is in. None are returned when one of them is lost: which range it was in is
+// not known, so that the pass begins again. Errors are those of the storage.
 func (c *Collector) loadSlots(ctx context.Context, run *Run) ([]slot, error) {
 	slots := make([]slot, run.Slots)
 	for k := range slots {
 		found, err := c.state.store.Load(ctx, c.state.prefix(run)+"slot/"+strconv.Itoa(k), stateVersion, &slots[k])
 		switch {
-		case unreadable(err):
-			c.dataset.Log.Error("a stored cursor cannot be read; its range is collected again", zap.Error(err))
-			slots[k] = slot{Range: -1, Done: true}
+		case unreadable(err) || err == nil && !found:
+			c.dataset.Log.Error("a stored cursor cannot be read; the pass begins again", zap.Error(err))
+			return nil, nil
 		case err != nil:
 			return nil, fmt.Errorf("reading a cursor: %w", err)
-		case !found:
-			slots[k] = slot{Range: -1, Done: true}
 		}
 	}
 	return slots, nil
@@ -89,13 +109,12 @@ func (c *Collector) pass(ctx context.Context, run *Run, counts *Counts) (finishe
 	if one.Units != nil {
 		return c.probe(ctx, run, one, counts)
 	}
-	p := &pass{collector: c, run: run, pass: one}
-	if lister, ok := c.source.(Lister); ok {
-		p.lister = lister
-	}
-	if err := p.load(ctx); err != nil {
+	p, err := c.passOf(ctx, run)
+	if err != nil {
 		return false, err
 	}
+	p.failed, p.givenWay = nil, false
+	p.listing = len(p.starts) > 0
 	ctx, p.cancel = context.WithCancel(ctx)
 	defer p.listings.Wait()
 	defer p.cancel()
@@ -145,7 +164,7 @@ func (p *pass) load(ctx context.Context) error {
 		p.next = max(p.next, s.Range+1)
 	}
 	p.running = make([]bool, len(p.slots))
-	p.listing = len(p.starts) > 0
+	p.inflights = make([]*inflight, len(p.slots))
 	return nil
 }
 
@@ -177,6 +196,7 @@ func (p *pass) grow(ctx context.Context) {
 		if k == len(p.slots) {
 			p.slots = append(p.slots, slot{Done: true})
 			p.running = append(p.running, false)
+			p.inflights = append(p.inflights, nil)
 		}
 		p.take(ctx, k)
 		p.start(ctx, k)
@@ -247,6 +267,25 @@ func (p *pass) work(ctx context.Context, k int) {
 		p.mu.Unlock()
 		return
 	}
+}
+
+// inflight returns what the shard of a slot has in flight. Errors are those of the storage.
+func (p *pass) inflight(ctx context.Context, k int) (*inflight, error) {
+	p.mu.Lock()
+	known := p.inflights[k]
+	p.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	c := p.collector
+	read, err := openInflight(ctx, c.state.store, c.state.prefix(p.run)+"inflight/"+strconv.Itoa(k), c.dataset.Log)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	p.inflights[k] = read
+	p.mu.Unlock()
+	return read, nil
 }
 
 // together reports whether several shards run.

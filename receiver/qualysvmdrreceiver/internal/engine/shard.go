@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -48,8 +47,7 @@ type shard struct {
 func (p *pass) shard(ctx context.Context, k int) (done bool, err error) {
 	c := p.collector
 	s := &shard{pass: p, collector: c, slot: k, isolator: newIsolator(c.size), tries: newBackOff(c.dataset.Settings.Retry)}
-	s.inflight, err = openInflight(ctx, c.state.store, c.state.prefix(p.run)+"inflight/"+strconv.Itoa(k), c.dataset.Log)
-	if err != nil {
+	if s.inflight, err = p.inflight(ctx, k); err != nil {
 		return false, err
 	}
 	defer s.recover()
