@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -132,7 +133,12 @@ func (c *Collector) pass(ctx context.Context, run *Run, counts *Counts) (finishe
 	for _, s := range p.slots {
 		*counts = counts.plus(s.Counts)
 	}
-	return !p.givenWay, nil
+	return p.finished(), nil
+}
+
+// finished reports whether all ranges were read to their ends.
+func (p *pass) finished() bool {
+	return p.next > len(p.starts) && !slices.ContainsFunc(p.slots, func(s slot) bool { return !s.Done })
 }
 
 // paged reports whether the last full collection had more than one page.
@@ -249,12 +255,13 @@ func (p *pass) start(ctx context.Context, k int) {
 func (p *pass) work(ctx context.Context, k int) {
 	for {
 		done, err := p.shard(ctx, k)
+		yields := p.yields()
 		p.mu.Lock()
 		if err != nil && p.failed == nil {
 			p.failed = err
 			p.cancel()
 		}
-		if done && p.failed == nil && !p.givenWay && p.next <= len(p.starts) && p.active <= p.slotsNow() {
+		if done && p.failed == nil && !yields && p.next <= len(p.starts) && p.active <= p.slotsNow() {
 			p.take(ctx, k)
 			p.mu.Unlock()
 			continue
@@ -305,6 +312,9 @@ func (p *pass) list(ctx context.Context) {
 	p.listings.Go(func() {
 		tries := newBackOff(c.dataset.Settings.Retry)
 		for try := 1; ; try++ {
+			if c.dataset.Gate.Wait(ctx) != nil {
+				return
+			}
 			listed, err := p.lister.List(ctx, p.pass)
 			switch {
 			case ctx.Err() != nil:
