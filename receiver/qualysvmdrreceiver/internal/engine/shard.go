@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -30,8 +29,10 @@ type shard struct {
 	inflight  *inflight
 	isolator  *isolator
 	tries     *backoff.ExponentialBackOff
-	// descended is whether IDs were seen to descend within the page: the cursor stays where the page begins.
+	// descended is whether IDs were seen to descend within the page: the cursor stays where the page began, also when it is asked
+	// for again.
 	descended atomic.Bool
+	began     uint64 // the cursor when the page began
 	last      uint64 // the last unit that was read of the page
 	// whole are the units of the page that were delivered whole, open is the one that was delivered in part, 0: none.
 	whole []uint64
@@ -49,14 +50,14 @@ func (p *pass) shard(ctx context.Context, k int) error {
 	c := p.collector
 	s := &shard{pass: p, collector: c, slot: k, isolator: newIsolator(c.size), tries: newBackOff(c.dataset.Settings.Retry)}
 	var err error
-	s.inflight, err = openInflight(ctx, c.state.store, c.state.prefix(p.run)+"inflight/"+strconv.Itoa(k), c.dataset.Log)
-	if err != nil {
+	if s.inflight, err = p.inflight(ctx, k); err != nil {
 		return err
 	}
 	defer s.recover()
 	if c.options.Ordered {
 		cursor := s.cursor().ID
-		s.inflight.keep(func(one delivered) bool { return one.unit >= cursor })
+		c.state.commit(ctx, nil, s.inflight.keep(func(one delivered) bool { return one.unit >= cursor }))
+		s.descended.Store(s.inflight.descended())
 	}
 	for {
 		more, err := s.page(ctx)
@@ -128,7 +129,7 @@ func (s *shard) page(ctx context.Context) (more bool, err error) {
 		cursor = s.cursor()
 	}
 	if c.options.Ordered && last != 0 && cursor.ID > last {
-		s.commit(ctx, func(own *slot) { own.Done = true })
+		s.commit(ctx, func(own *slot) { own.Done = true }, s.inflight.keep(func(delivered) bool { return false }))
 		return false, nil
 	}
 	at := s.isolator.next(cursor.ID, last)
@@ -136,6 +137,10 @@ func (s *shard) page(ctx context.Context) (more bool, err error) {
 		at = step{limit: s.isolator.pageLimit()}
 	}
 	request := s.request(cursor, at)
+	if c.options.Ordered && request.Max != 0 && request.Cursor.ID > request.Max {
+		s.commit(ctx, func(own *slot) { own.Cursor.ID = request.Cursor.ID }) // only quarantined units were left of it
+		return true, nil
+	}
 	page, err := s.fetch(ctx, request, at)
 	if page == nil {
 		return true, err
@@ -248,7 +253,7 @@ func (s *shard) peek(ctx context.Context, page Page, at step) error {
 func (s *shard) read(ctx context.Context, page Page, r Request, at step) (more bool, err error) {
 	c := s.collector
 	s.inflight.begin()
-	s.descended.Store(false)
+	s.began = s.cursor().ID
 	s.last, s.whole, s.open, s.moved = 0, s.whole[:0], 0, false
 	batches := c.dataset.NewBatches(s.pass.run.ID, s.pass.together, func(ctx context.Context, b *Batch) error { return s.deliver(s.traced(ctx), b) })
 	met := newMeeting(c.options.Ordered, s.inflight)
@@ -288,9 +293,6 @@ func (s *shard) read(ctx context.Context, page Page, r Request, at step) (more b
 	}
 	if err == nil {
 		return s.turn(ctx, page, r, at, units, met)
-	}
-	if s.descended.Load() {
-		s.goBack(ctx, r.Cursor.ID)
 	}
 	return true, s.broken(ctx, at, err, batches.HeldUp())
 }
@@ -352,13 +354,18 @@ func (s *shard) deliver(ctx context.Context, b *Batch) error {
 	if c.options.Delivered != nil {
 		writes = append(writes, c.options.Delivered(b))
 	}
-	cursor := s.cursor().ID
-	if c.options.Ordered && b.UnitDone != 0 && !s.descended.Load() {
+	cursor, descended := s.cursor().ID, s.descended.Load()
+	switch {
+	case descended && cursor > s.began:
+		// It goes back to where the page began: smaller IDs may still come, and what was delivered is left out then.
+		cursor = s.began
+		writes = append(writes, s.inflight.add(s.wholeUnits()))
+	case c.options.Ordered && b.UnitDone != 0 && !descended:
 		cursor = max(cursor, b.UnitDone+1)
 		s.isolator.passed(cursor)
 		writes = append(writes, s.inflight.keep(func(one delivered) bool { return one.unit >= cursor }))
 	}
-	writes = append(writes, s.inflight.add(s.notPassed(b, cursor)))
+	writes = append(writes, s.inflight.add(s.notPassed(b, cursor, descended)))
 	s.ended(b)
 	s.commit(ctx, func(own *slot) {
 		own.Cursor.ID = cursor
@@ -390,25 +397,24 @@ func (s *shard) ended(b *Batch) {
 }
 
 // notPassed are the records of a batch that the cursor does not pass with it.
-func (s *shard) notPassed(b *Batch, cursor uint64) []delivered {
+func (s *shard) notPassed(b *Batch, cursor uint64, descended bool) []delivered {
 	var fresh []delivered
 	note := func(items []records.Item) {
 		for i := range items {
 			item := &items[i]
-			if !s.collector.options.Ordered || item.Unit >= cursor || s.descended.Load() {
+			if !s.collector.options.Ordered || item.Unit >= cursor || descended {
 				fresh = append(fresh, delivered{unit: item.Unit, fingerprint: fingerprintOf(item)})
 			}
 		}
 	}
 	note(b.Items)
-	if !s.collector.options.Ordered || s.descended.Load() {
+	if !s.collector.options.Ordered || descended {
 		note(b.Duplicates)
 	}
 	return fresh
 }
 
-// descends takes note of the order of the units in a page. Where IDs descend, units behind the cursor may not have come yet:
-// it goes back to the beginning of the page should that be cut.
+// descends takes note of the order of the units in a page. Where IDs descend, units behind the cursor may not have come yet.
 func (s *shard) descends(chunk *Chunk) {
 	if !s.collector.options.Ordered {
 		return
@@ -423,13 +429,13 @@ func (s *shard) descends(chunk *Chunk) {
 	}
 }
 
-// goBack goes back to the beginning of a page that was cut. What was delivered of it is left out when it comes again.
-func (s *shard) goBack(ctx context.Context, cursor uint64) {
+// wholeUnits are the units of the page that were delivered whole.
+func (s *shard) wholeUnits() []delivered {
 	whole := make([]delivered, len(s.whole))
 	for i, unit := range s.whole {
 		whole[i] = delivered{unit: unit, fingerprint: wholeUnit}
 	}
-	s.commit(ctx, func(own *slot) { own.Cursor.ID = cursor }, s.inflight.add(whole))
+	return whole
 }
 
 // turn goes on behind a page that was read whole. More is whether the range goes on.
@@ -440,11 +446,12 @@ func (s *shard) turn(ctx context.Context, page Page, r Request, at step, units i
 		return true, s.broken(ctx, at, fmt.Errorf("page: %w", err), false)
 	}
 	s.isolator.readWhole(at, units)
+	s.descended.Store(false)
 	s.tries.Reset()
 	s.recover()
 	c.dataset.progress.pages.Add(1)
 	c.dataset.Gate.Collecting()
-	end := s.end()
+	end, full := s.end(), more
 	s.extra = next.Extra
 	switch {
 	case more && r.Max != 0 && next.ID > r.Max && c.options.Ordered:
@@ -467,7 +474,9 @@ func (s *shard) turn(ctx context.Context, page Page, r Request, at step, units i
 	if p.to == 0 && c.options.Ordered {
 		p.from, p.to = r.Cursor.ID, next.ID
 	}
-	p.list(ctx)
+	if full {
+		p.list(ctx) // not where it goes on only behind a quarantined unit
+	}
 	starts := p.cut(next.ID)
 	p.mu.Unlock()
 	if starts != nil {

@@ -4,6 +4,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -72,6 +73,9 @@ type Run struct {
 	// much at once.
 	Removed  int64 `json:"removed,omitempty"`
 	Withheld int64 `json:"withheld,omitempty"`
+
+	// work is the pass that it is in, nil: it was not begun since the start.
+	work *pass
 }
 
 // Window is what the run asks for, for people.
@@ -262,7 +266,6 @@ func (s *state) begin(ctx context.Context, now time.Time, full bool, passes []Pa
 // finish makes a run the last finished one.
 func (s *state) finish(ctx context.Context, run *Run, counts Counts) {
 	var forget func(tx *checkpoint.Tx)
-	forgetPass := s.clearPass(run)
 	s.save(ctx, func() {
 		if run.Start.After(s.stored.Watermark) || !run.Full || s.stored.Watermark.IsZero() {
 			// A full collection that windows interrupted ends no epoch: they did.
@@ -276,7 +279,7 @@ func (s *state) finish(ctx context.Context, run *Run, counts Counts) {
 		} else {
 			s.stored.Window = nil
 		}
-	}, forgetPass, func(tx *checkpoint.Tx) {
+	}, func(tx *checkpoint.Tx) {
 		if forget != nil {
 			forget(tx)
 		}
@@ -295,8 +298,12 @@ func (s *state) nextPass(ctx context.Context, run *Run, counts Counts) {
 
 // clearPass returns what deletes what is stored of the shards of the pass that a run is in.
 func (s *state) clearPass(run *Run) func(tx *checkpoint.Tx) {
-	prefix, slots := s.prefix(run), run.Slots
+	prefix, slots, work := s.prefix(run), run.Slots, run.work
+	run.work = nil
 	return func(tx *checkpoint.Tx) {
+		if work != nil {
+			tx.Clear(work.ranges)
+		}
 		for k := range slots {
 			tx.Delete(prefix + "slot/" + strconv.Itoa(k))
 		}
@@ -318,19 +325,19 @@ func (s *state) quarantined() []uint64 {
 func (s *state) quarantine(ctx context.Context, query Query, units []uint64, delivered func(unit uint64) []fingerprint) {
 	now := time.Now()
 	var added []Quarantined
-	for _, unit := range units {
-		if slices.ContainsFunc(s.stored.Quarantine, func(q Quarantined) bool { return q.Unit == unit }) {
-			continue
-		}
-		added = append(added, Quarantined{
-			Unit: unit, Query: query, Since: now, Tried: now,
-			delivered: sorted(append(delivered(unit), s.dedup.of(unit)...)),
-			journal:   s.store.NewJournal(s.quarantineName(unit), fingerprintSize),
-		})
-	}
 	s.save(ctx, func() {
+		for _, unit := range units {
+			if slices.ContainsFunc(s.stored.Quarantine, func(q Quarantined) bool { return q.Unit == unit }) {
+				continue
+			}
+			added = append(added, Quarantined{
+				Unit: unit, Query: query, Since: now, Tried: now,
+				delivered: sorted(append(delivered(unit), s.dedup.of(unit)...)),
+				journal:   s.store.NewJournal(s.quarantineName(unit), fingerprintSize),
+			})
+		}
 		s.stored.Quarantine = append(s.stored.Quarantine, added...)
-		slices.SortFunc(s.stored.Quarantine, func(a, b Quarantined) int { return int(min(max(int64(a.Unit-b.Unit), -1), 1)) })
+		slices.SortFunc(s.stored.Quarantine, func(a, b Quarantined) int { return cmp.Compare(a.Unit, b.Unit) })
 	}, func(tx *checkpoint.Tx) {
 		for _, q := range added {
 			tx.Append(q.journal, encodeFingerprints(q.delivered))
