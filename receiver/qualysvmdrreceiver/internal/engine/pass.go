@@ -134,7 +134,7 @@ func (p *pass) load(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("reading ranges: %w", err)
 	}
-	p.ranges = journal
+	p.ranges, p.run.ranges = journal, journal
 	for ; len(data) >= boundarySize; data = data[boundarySize:] {
 		p.starts = append(p.starts, binary.LittleEndian.Uint64(data))
 	}

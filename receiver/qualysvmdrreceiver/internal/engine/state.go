@@ -72,6 +72,9 @@ type Run struct {
 	// much at once.
 	Removed  int64 `json:"removed,omitempty"`
 	Withheld int64 `json:"withheld,omitempty"`
+
+	// ranges is the journal of the boundaries of the pass, nil: there is none.
+	ranges *checkpoint.Journal
 }
 
 // Window is what the run asks for, for people.
@@ -124,7 +127,6 @@ type state struct {
 	committing sync.Mutex
 	mu         sync.Mutex // guards everything below
 	State
-	pending int // commits that are being written
 }
 
 // Fingerprint is a hash of what selects the items of a dataset.
@@ -146,6 +148,7 @@ func loadState(ctx context.Context, store *checkpoint.Store, name, wanted string
 	switch {
 	case unreadable(err):
 		log.Error("stored state cannot be read; starting a first collection", zap.Error(err))
+		s.Full, s.Window, s.Quarantine = nil, nil, nil // they make no sense either
 		fresh = true
 	case err != nil:
 		return nil, fmt.Errorf("reading the state: %w", err)
@@ -153,10 +156,13 @@ func loadState(ctx context.Context, store *checkpoint.Store, name, wanted string
 		log.Warn("starting a full collection: query configuration changed")
 		fresh = true
 	}
-	epoch := s.State.Epoch
+	var forget func(tx *checkpoint.Tx)
 	if fresh {
+		if forget, err = s.abandon(ctx); err != nil {
+			return nil, err
+		}
 		// The numbers go on, so that nothing of before is taken for something of now.
-		s.State = State{Epoch: epoch + 2, Sequence: s.State.Sequence + 1}
+		s.State = State{Epoch: s.Epoch + 2, Sequence: s.Sequence + 1}
 	}
 	s.State.Fingerprint = wanted
 	if s.dedup, err = openDedup(ctx, store, name, s.Epoch, log); err != nil {
@@ -175,16 +181,46 @@ func loadState(ctx context.Context, store *checkpoint.Store, name, wanted string
 		q.delivered = sorted(decodeFingerprints(data))
 	}
 	if fresh {
-		s.commit(ctx, nil, func(tx *checkpoint.Tx) { s.deleteEpochs(ctx, tx, epoch) })
+		s.save(ctx, nil, forget)
 	}
 	return s, nil
 }
 
-// deleteEpochs deletes fingerprints of before.
-func (s *state) deleteEpochs(ctx context.Context, tx *checkpoint.Tx, epoch uint64) {
-	for _, e := range []uint64{epoch - 1, epoch} {
-		tx.Clear(s.store.NewJournal(s.dedup.journalName(e), fingerprintSize))
+// abandon returns what deletes all that is stored of the state but itself: nothing of it is of use any more. Errors are those
+// of the storage.
+func (s *state) abandon(ctx context.Context) (forget func(tx *checkpoint.Tx), err error) {
+	journals := map[string]int{seenName(s.name, s.Epoch): fingerprintSize}
+	if s.Epoch > 0 {
+		journals[seenName(s.name, s.Epoch-1)] = fingerprintSize
 	}
+	for i := range s.Quarantine {
+		journals[s.quarantineName(s.Quarantine[i].Unit)] = fingerprintSize
+	}
+	var deletes []func(tx *checkpoint.Tx)
+	for _, run := range []*Run{s.Full, s.Window} {
+		if run == nil {
+			continue
+		}
+		prefix := s.prefix(run)
+		journals[prefix+"ranges"] = boundarySize
+		for k := range run.Slots {
+			journals[prefix+"inflight/"+strconv.Itoa(k)] = inflightSize
+		}
+		deletes = append(deletes, s.clearPass(run))
+	}
+	for name, entrySize := range journals {
+		// It has to be read, for that says what there is to delete.
+		journal, err := s.store.ReadJournal(ctx, name, entrySize, func([]byte) error { return nil })
+		if err != nil && !unreadable(err) {
+			return nil, fmt.Errorf("reading what is not needed any more: %w", err)
+		}
+		deletes = append(deletes, func(tx *checkpoint.Tx) { tx.Clear(journal) })
+	}
+	return func(tx *checkpoint.Tx) {
+		for _, remove := range deletes {
+			remove(tx)
+		}
+	}, nil
 }
 
 func (s *state) quarantineName(unit uint64) string {
@@ -263,7 +299,7 @@ func (s *state) begin(ctx context.Context, now time.Time, full bool, passes []Pa
 // finish makes a run the last finished one.
 func (s *state) finish(ctx context.Context, run *Run, counts Counts) {
 	var forget func(tx *checkpoint.Tx)
-	clear := s.clearPass(run)
+	cleared := s.clearPass(run)
 	s.save(ctx, func() {
 		if run.Start.After(s.Watermark) || !run.Full || s.Watermark.IsZero() {
 			// A full collection that windows interrupted ends no epoch: they did.
@@ -277,7 +313,7 @@ func (s *state) finish(ctx context.Context, run *Run, counts Counts) {
 		} else {
 			s.Window = nil
 		}
-	}, clear, func(tx *checkpoint.Tx) {
+	}, cleared, func(tx *checkpoint.Tx) {
 		if forget != nil {
 			forget(tx)
 		}
@@ -286,18 +322,22 @@ func (s *state) finish(ctx context.Context, run *Run, counts Counts) {
 
 // nextPass goes on to the next pass of a run.
 func (s *state) nextPass(ctx context.Context, run *Run, counts Counts) {
-	clear := s.clearPass(run)
+	cleared := s.clearPass(run)
 	s.save(ctx, func() {
 		run.Pass++
 		run.Slots = 0
 		run.Counts = counts
-	}, clear)
+		run.ranges = nil
+	}, cleared)
 }
 
 // clearPass returns what deletes what is stored of the shards of the pass that a run is in.
 func (s *state) clearPass(run *Run) func(tx *checkpoint.Tx) {
-	prefix, slots := s.prefix(run), run.Slots
+	prefix, slots, ranges := s.prefix(run), run.Slots, run.ranges
 	return func(tx *checkpoint.Tx) {
+		if ranges != nil {
+			tx.Clear(ranges)
+		}
 		for k := range slots {
 			tx.Delete(prefix + "slot/" + strconv.Itoa(k))
 		}
