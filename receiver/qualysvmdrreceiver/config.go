@@ -80,6 +80,8 @@ type Config struct {
 	AllowInsecureHTTP bool `mapstructure:"allow_insecure_http"`
 	// HealthEvents is health as log records.
 	HealthEvents HealthEventsConfig `mapstructure:"health_events"`
+	// CollectionEvents is a log record for each finished collection.
+	CollectionEvents CollectionEventsConfig `mapstructure:"collection_events"`
 	// ResourceAttributes switches single resource attributes off.
 	ResourceAttributes metadata.ResourceAttributesConfig `mapstructure:"resource_attributes"`
 
@@ -107,6 +109,8 @@ type VulnerabilitiesConfig struct {
 	PageSize int `mapstructure:"page_size"`
 	// Status are the states of detections that are collected.
 	Status []string `mapstructure:"status"`
+	// TrackDetections keeps what was last delivered of each open detection: it tells what is gone, and what really changed.
+	TrackDetections bool `mapstructure:"track_detections"`
 	// Parameters are further parameters of the request, merged over the defaults.
 	Parameters map[string]any `mapstructure:"parameters"`
 
@@ -227,6 +231,14 @@ type HealthEventsConfig struct {
 	_ struct{}
 }
 
+// CollectionEventsConfig is the configuration of finished collections as log records.
+type CollectionEventsConfig struct {
+	Enabled bool `mapstructure:"enabled"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
 // BodyFormat is what the body of a record is.
 type BodyFormat string
 
@@ -260,7 +272,9 @@ const (
 	maxPageSize      = 10000
 	maxAssetPageSize = 300 // the API refuses more
 	minInterval      = time.Second
-	defaultReserve   = 10 // calls of a window
+	// defaultRemovedShare is the share of the known hosts, or tracked detections, that may be gone at once.
+	defaultRemovedShare = 0.2
+	defaultReserve      = 10 // calls of a window
 )
 
 var (
@@ -309,6 +323,9 @@ func (c *Config) Validate() error {
 	}
 	v.check(c.MaxConcurrentRequests >= 1, "max_concurrent_requests", "must be at least 1, is %d", c.MaxConcurrentRequests)
 	v.check(c.ConcurrencyReserve >= 0, "concurrency_reserve", "must not be negative, is %d", c.ConcurrencyReserve)
+	if d := c.Vulnerabilities.Get(); c.Vulnerabilities.HasValue() && d.TrackDetections {
+		v.check(c.Storage != nil, "vulnerabilities::track_detections", "needs storage: what was delivered would be forgotten")
+	}
 	v.check(c.InitialDelay >= 0, "initial_delay", "must not be negative, is %s", c.InitialDelay)
 
 	c.validateRetry(v)

@@ -102,7 +102,7 @@ health_events: {enabled: true}
 resource_attributes: {host.ip: {enabled: false}}
 `)
 	require.NoError(t, err)
-	v := cfg.Vulnerabilities.Get().settings()
+	v := cfg.Vulnerabilities.Get().settings("", 0)
 	assert.Equal(t, map[string]string{
 		"show_tags": "0", "severities": "4,5", "qids": "38170",
 		"show_asset_id": "1", "show_qds_factors": "1", "show_cloud_tags": "1", "show_reopened_info": "1", "host_metadata": "all", "vuln_detection_source": "1",
@@ -148,7 +148,7 @@ func TestValuesOfParameters(t *testing.T) {
 func TestParametersInAnySpelling(t *testing.T) {
 	cfg, err := load(t, account+"vulnerabilities: {parameters: {Show_Tags: 0, SHOW_QDS: \"\", Severities: 5, Host_Metadata: all}}\nknowledge_base: {parameters: {Show_PCI_Reasons: 1}}\n")
 	require.NoError(t, err)
-	settings := cfg.Vulnerabilities.Get().settings()
+	settings := cfg.Vulnerabilities.Get().settings("", 0)
 	assert.Equal(t, map[string]string{
 		"show_tags": "0", "severities": "5",
 		"show_asset_id": "1", "show_qds_factors": "1", "show_cloud_tags": "1", "show_reopened_info": "1", "host_metadata": "all", "vuln_detection_source": "1",

@@ -128,6 +128,7 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 		Client:        r.client,
 		Records:       r.config.records(r.settings),
 		MaxConcurrent: r.config.MaxConcurrentRequests,
+		Events:        r.config.CollectionEvents.Enabled,
 	}
 	if shared.Server, err = url.Parse(server.URL); err != nil {
 		return errors.New("server::endpoint: is not a URL")

@@ -69,7 +69,7 @@ func (s *session) addDetections(config *Config, cfg *VulnerabilitiesConfig, shar
 			options.Stages = append(options.Stages, c.Enrich)
 		}
 	}
-	s.detections = dataset.NewDetections(shared, cfg.settings(), status.Dataset(dataset.Vulnerabilities), options)
+	s.detections = dataset.NewDetections(shared, cfg.settings(config.account(), config.removedShare()), status.Dataset(dataset.Vulnerabilities), options)
 	s.datasets[dataset.Vulnerabilities] = s.detections
 	s.loops = append(s.loops, s.runDetections)
 }

@@ -60,7 +60,7 @@ func (c *Config) records(settings receiver.Settings) records.Settings {
 	}
 }
 
-func (c *VulnerabilitiesConfig) settings() dataset.DetectionSettings {
+func (c *VulnerabilitiesConfig) settings(account string, removedShare float64) dataset.DetectionSettings {
 	return dataset.DetectionSettings{
 		Interval:   c.CollectionInterval,
 		Full:       c.FullInterval,
@@ -73,7 +73,19 @@ func (c *VulnerabilitiesConfig) settings() dataset.DetectionSettings {
 		Status:     c.Status,
 		Parameters: parameters(c.Parameters),
 		Defaults:   notChosen(c.Parameters, defaultVulnerabilities().Parameters),
+
+		Track:           c.TrackDetections,
+		MaxRemovedShare: removedShare,
+		Account:         account,
 	}
+}
+
+// removedShare is the share of the known hosts, or detections, that may be gone at once.
+func (c *Config) removedShare() float64 {
+	if c.Hosts.HasValue() {
+		return c.Hosts.Get().MaxRemovedShare
+	}
+	return defaultRemovedShare
 }
 
 // notChosen are the names of the default parameters that the user has not changed.

@@ -150,7 +150,7 @@ func TestKnowledgeBaseStopsWithTheDetections(t *testing.T) {
 		detect(h, 4)
 		run(h, enriching())
 		h.Advance(10 * time.Minute)
-		h.Sim.SetFaults(qualyssim.Faults{Next: []qualyssim.NextFault{{Fault: qualyssim.BadLogin, API: qualyssim.Detections, Count: 100}}})
+		next(h, qualyssim.NextFault{Fault: qualyssim.BadLogin, API: qualyssim.Detections, Count: 100})
 		h.Advance(48 * time.Hour)
 		h.ExpectState(dataset.Vulnerabilities, health.Error)
 		h.ExpectState(dataset.KnowledgeBase, health.Error)
@@ -164,7 +164,7 @@ func TestEntriesThatWereNotAskedForAreLeftOut(t *testing.T) {
 		detect(h, 4)
 		others := strings.Repeat("<VULN><QID>77</QID></VULN>", 1000)
 		cutting(h, func(_ qualyssim.Request, answer string) (string, bool) {
-			return strings.Replace(answer, "</VULN_LIST>", others+others[:len(others)]+"</VULN_LIST>", 1), true
+			return strings.Replace(answer, "</VULN_LIST>", others+"</VULN_LIST>", 1), true
 		})
 		run(h, enriching())
 		h.Advance(10 * time.Minute)
@@ -290,11 +290,9 @@ func TestServersClockThatIsWrongHidesNoChange(t *testing.T) {
 		run(h, plain())
 		h.Advance(time.Hour)
 		cutting(h, func(r qualyssim.Request, answer string) (string, bool) {
-			at := strings.Index(answer, "<DATETIME>")
-			if at < 0 {
-				return "", false
-			}
-			return answer[:at] + "<DATETIME>2999-01-01T00:00:00Z" + answer[strings.Index(answer, "</DATETIME>"):], r.Form.Get("details") == "None"
+			before, rest, _ := strings.Cut(answer, "<DATETIME>")
+			_, after, _ := strings.Cut(rest, "</DATETIME>")
+			return before + "<DATETIME>2999-01-01T00:00:00Z</DATETIME>" + after, r.Form.Get("details") == "None"
 		})
 		h.Advance(24 * time.Hour)
 		require.Len(t, refreshes(h), 1)
@@ -321,12 +319,28 @@ func TestCatalogThatIsSwitchedOnLaterKnowsAllQIDs(t *testing.T) {
 	})
 }
 
-func TestTwoCatalogsLaterAFirstCollectionIsOne(t *testing.T) {
+// The collection that runs when the catalog is switched on may be one of what changed.
+func TestCatalogThatIsSwitchedOnWithinAWindowKnowsAllQIDs(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		detect(h, 4)
+		runDetections(h)
+		h.Advance(30 * time.Minute)
+		h.Sim.Intercept(failing(qualyssim.Detections, ""))
+		h.Advance(time.Hour)
+		h.Stop()
+		h.Sim.Intercept(nil)
+		run(h, plain())
+		h.Advance(3 * time.Hour)
+		assert.Equal(t, each(1, 1000, 1001, 1002, 1003), entries(h))
+	})
+}
+
+func TestFirstCollectionIsFollowedByNoFullOne(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {
 		detect(h, 4)
 		run(h, plain())
 		h.Advance(5 * time.Hour)
-		assert.Equal(t, 1, h.Backend.Counts()["detection 1 Active"], "no full collection follows the first one")
+		assert.Equal(t, 1, h.Backend.Counts()["detection 1 Active"])
 	})
 }
 

@@ -65,7 +65,7 @@ func (c *Catalog) entryOf(ctx context.Context, qid uint32, known map[uint32]reco
 	case status != records.EntryFound:
 		return status, nil
 	}
-	e, _ := c.entries.get(qid)
+	e := c.entries.get(qid)
 	fields, err := c.fields.of(ctx, qid, e.content)
 	if err != nil || fields == nil {
 		return records.EntryUnavailable, nil
@@ -96,6 +96,7 @@ func (c *Catalog) await(ctx context.Context, qids []uint32) (map[uint32]records.
 		now := time.Now()
 		until, limited := c.until()
 		if c.ended.Load() || limited && !now.Before(until) {
+			c.goWithout(until)
 			for _, qid := range waiting {
 				known[qid] = records.EntryUnavailable
 			}
@@ -109,6 +110,17 @@ func (c *Catalog) await(ctx context.Context, qids []uint32) (map[uint32]records.
 		if err := wait(ctx, changed, until, limited); err != nil {
 			return nil, err
 		}
+	}
+}
+
+// goWithout says once for each outage that detections do not wait any more. That the dataset has stopped is said elsewhere.
+func (c *Catalog) goWithout(until time.Time) {
+	c.mu.Lock()
+	said := until.Equal(c.warned) || c.ended.Load()
+	c.warned = until
+	c.mu.Unlock()
+	if !said {
+		c.dataset.Log.Warn("detections are delivered without fields of their knowledge base entries: these cannot be had", zap.Time("since", until.Add(-c.settings.EnrichTimeout)))
 	}
 }
 
@@ -147,7 +159,7 @@ func (c *Catalog) look(ctx context.Context, qids []uint32, known map[uint32]reco
 	now := make([]entry, len(qids))
 	c.committing.Lock()
 	for i, qid := range qids {
-		now[i], _ = c.entries.get(qid)
+		now[i] = c.entries.get(qid)
 		now[i].qid = qid
 	}
 	c.committing.Unlock()

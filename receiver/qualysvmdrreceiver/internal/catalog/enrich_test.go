@@ -46,7 +46,7 @@ func TestDetectionsOfAFirstCollectionCarryTheirEntries(t *testing.T) {
 		want     map[string]int
 		asked    []string
 	}{
-		"at once": {want: titles(5, 1000, 1001, 1002, 1003), asked: everything},
+		"at once": {want: titles(1000, 1001, 1002, 1003), asked: everything},
 		"2 seconds a call": {
 			prepare: func(h *harness.Harness) {
 				intercept(h, func(qualyssim.Request, http.ResponseWriter) bool {
@@ -54,7 +54,7 @@ func TestDetectionsOfAFirstCollectionCarryTheirEntries(t *testing.T) {
 					return false
 				})
 			},
-			want: titles(5, 1000, 1001, 1002, 1003), asked: everything,
+			want: titles(1000, 1001, 1002, 1003), asked: everything,
 		},
 		"failing twice": {
 			prepare: func(h *harness.Harness) {
@@ -63,19 +63,19 @@ func TestDetectionsOfAFirstCollectionCarryTheirEntries(t *testing.T) {
 					return failed.Add(1) <= 2 && fails(http.StatusInternalServerError)(r, w)
 				})
 			},
-			want: titles(5, 1000, 1001, 1002, 1003), asked: append([]string{"1000", "1000", "1001", "1001"}, everything...),
+			want: titles(1000, 1001, 1002, 1003), asked: append([]string{"1000", "1000", "1001", "1001"}, everything...),
 		},
 		"no other page than one of its own": {
 			settings: func(s *catalog.Settings) { s.PageSize = 1 },
-			want:     titles(5, 1000, 1001, 1002, 1003), asked: everything,
+			want:     titles(1000, 1001, 1002, 1003), asked: everything,
 		},
 		"behind a limit of three hours": {
 			prepare: func(h *harness.Harness) {
-				h.Sim.SetFaults(qualyssim.Faults{Next: []qualyssim.NextFault{{Fault: qualyssim.RateLimited, API: qualyssim.KnowledgeBase, Wait: 3 * 3600}}})
+				next(h, threeHours)
 			},
 			settings: func(s *catalog.Settings) { s.EnrichTimeout = 4 * time.Hour },
 			after:    4 * time.Hour,
-			want:     titles(5, 1000, 1001, 1002, 1003), asked: append([]string{"1000", "1001"}, everything...),
+			want:     titles(1000, 1001, 1002, 1003), asked: append([]string{"1000", "1001"}, everything...),
 		},
 		"missing some QIDs": {
 			prepare: func(h *harness.Harness) { h.Script.RemoveEntry(1002) },
@@ -87,7 +87,7 @@ func TestDetectionsOfAFirstCollectionCarryTheirEntries(t *testing.T) {
 		},
 		"without a storage": {
 			prepare: func(h *harness.Harness) { h.Storage = nil },
-			want:    titles(5, 1000, 1001, 1002, 1003), asked: everything,
+			want:    titles(1000, 1001, 1002, 1003), asked: everything,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestRestartFetchesNothingAgain(t *testing.T) {
 		}
 		assert.Len(t, asked(h), n)
 		assert.Greater(t, h.Backend.Counts()["detection 1 Active"], 1)
-		want := titles(5, 1000, 1001, 1002)
+		want := titles(1000, 1001, 1002)
 		want["not_found"] = 5
 		want["Entry 1000"] += h.Backend.Counts()["detection 1 Active"] - 1
 		assert.Equal(t, want, known(h), "their fields were stored")
@@ -164,7 +164,7 @@ func TestBatchesThatWaitShareOneFetch(t *testing.T) {
 		settings.PageSize = 10
 		run(h, settings)
 		h.Advance(10 * time.Minute)
-		assert.Equal(t, titles(5, 1000, 1001, 1002, 1003), known(h))
+		assert.Equal(t, titles(1000, 1001, 1002, 1003), known(h))
 		askedOnce(h, "1000", "1001", "1002", "1003")
 	})
 }
@@ -215,7 +215,7 @@ func TestDetectionsWaitOnceForEntriesThatCannotBeHad(t *testing.T) {
 			})
 		},
 		"it waits for a limit": func(h *harness.Harness) {
-			h.Sim.SetFaults(qualyssim.Faults{Next: []qualyssim.NextFault{{Fault: qualyssim.RateLimited, API: qualyssim.KnowledgeBase, Wait: 3 * 3600}}})
+			next(h, threeHours)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -227,6 +227,7 @@ func TestDetectionsWaitOnceForEntriesThatCannotBeHad(t *testing.T) {
 				assert.Empty(t, h.Backend.Labels())
 				h.Advance(2 * time.Minute)
 				assert.Equal(t, map[string]int{"unavailable": 20}, known(h), "all ten batches, after ten minutes")
+				h.ExpectLogged(1, "delivered without fields")
 				h.Sim.Intercept(nil)
 				h.Advance(4 * time.Hour)
 				assert.Equal(t, each(1, 1000, 1001, 1002, 1003), entries(h), "they come when they can be had")
@@ -238,13 +239,28 @@ func TestDetectionsWaitOnceForEntriesThatCannotBeHad(t *testing.T) {
 	}
 }
 
+func TestEntriesThatDetectionsWentWithoutSurviveARestart(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		detect(h, 4)
+		intercept(h, fails(http.StatusServiceUnavailable))
+		run(h, enriching())
+		h.Advance(20 * time.Minute)
+		h.Stop()
+		assert.Equal(t, map[string]int{"unavailable": 20}, known(h))
+		h.Sim.Intercept(nil)
+		run(h, enriching())
+		h.Advance(time.Minute)
+		assert.Equal(t, each(1, 1000, 1001, 1002, 1003), entries(h))
+	})
+}
+
 // A limit that a refresh waits for is one that entries wait for.
 func TestDetectionsDoNotWaitForALimitThatARefreshWaitsFor(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {
 		detect(h, 5)
 		run(h, enriching())
 		h.Advance(23*time.Hour + 50*time.Minute)
-		h.Sim.SetFaults(qualyssim.Faults{Next: []qualyssim.NextFault{{Fault: qualyssim.RateLimited, API: qualyssim.KnowledgeBase, Wait: 3 * 3600}}})
+		next(h, threeHours)
 		h.Advance(20 * time.Minute)
 		h.Script.SetDetection(500, qualyssim.ScriptedDetection{ID: 500, QID: 1004, Updated: time.Now()})
 		h.Advance(52 * time.Minute)
@@ -264,7 +280,7 @@ func TestBackendThatRejectsMakesNoEntryUnavailable(t *testing.T) {
 		})
 		run(h, enriching())
 		h.Advance(3 * time.Hour)
-		assert.Equal(t, titles(5, 1000, 1001, 1002, 1003), known(h))
+		assert.Equal(t, titles(1000, 1001, 1002, 1003), known(h))
 	})
 }
 
@@ -288,6 +304,10 @@ func TestOtherFieldsAreFetchedOnceMoreAndNotDelivered(t *testing.T) {
 				h.Advance(time.Hour)
 				assert.Len(t, asked(h), n+2, "two pages")
 				assert.Equal(t, map[string]int{"entry 1000": 1, "entry 1001": 1, "entry 1002": 2, "entry 1003": 1}, entries(h), "one has changed")
+				for _, r := range h.Backend.Records() {
+					_, told := r.Attributes().Get("qualys.collection.id")
+					assert.True(t, told, harness.Label(r))
+				}
 				last := h.Backend.Records()[len(h.Backend.Labels())-1]
 				entry, found := last.Body().Map().Get("KnowledgeBase")
 				require.True(t, found)
@@ -313,6 +333,11 @@ func TestSwitchedOffAndOnFieldsAreThoseOfNow(t *testing.T) {
 		h.Stop()
 		h.Script.SetEntry(1000, qualyssim.ScriptedEntry{Modified: time.Now(), Title: "another"})
 		h.Change(1, func(*qualyssim.ScriptedDetection) {})
+		h.Advance(time.Hour) // the next collection is due at once
+		intercept(h, func(qualyssim.Request, http.ResponseWriter) bool {
+			time.Sleep(20 * time.Second)
+			return false
+		})
 		run(h, enriching())
 		h.Advance(time.Hour)
 		assert.Equal(t, 1, known(h)["another"])
@@ -340,7 +365,7 @@ func TestFieldsThatAreTooLargeAreLeftOut(t *testing.T) {
 		h.Script.SetEntry(1001, qualyssim.ScriptedEntry{Modified: time.Now(), Title: strings.Repeat("long ", 100_000)})
 		run(h, enriching())
 		h.Advance(time.Hour)
-		want := titles(5, 1000, 1002, 1003)
+		want := titles(1000, 1002, 1003)
 		want["unavailable"] = 5
 		assert.Equal(t, want, known(h))
 		assert.Equal(t, each(1, 1000, 1001, 1002, 1003), entries(h))
@@ -377,5 +402,31 @@ func TestLargeDetectionsThatWaitHoldUpNoEntry(t *testing.T) {
 		run(h, enriching())
 		h.Advance(5 * time.Minute)
 		assert.Equal(t, map[string]int{"Entry 1000": 5}, known(h))
+	})
+}
+
+// What enrichment adds must not make batches larger than receivers take.
+func TestEnrichedBatchesAreNoLargerThanTheyMayBe(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		detect(h, 4)
+		title := strings.Repeat("long", 2500)
+		for qid := int64(1000); qid < 1004; qid++ {
+			h.Script.SetEntry(qid, qualyssim.ScriptedEntry{Modified: time.Now(), Title: title})
+		}
+		h.Shared = func(shared *dataset.Settings) {
+			manyRecords(shared)
+			shared.Engine.MaxBytes, shared.Records.MaxBytes = 32<<10, 32<<10
+		}
+		var largest atomic.Int64
+		h.Backend.Decide(func(_ context.Context, offered plog.Logs) error {
+			size := (&plog.ProtoMarshaler{}).LogsSize(offered)
+			largest.Store(max(largest.Load(), int64(size)))
+			return nil
+		})
+		run(h, enriching())
+		h.Advance(5 * time.Minute)
+		assert.Equal(t, map[string]int{title: 20}, known(h))
+		assert.Less(t, largest.Load(), int64(40<<10))
+		h.ExpectDelivered(all(h, each(1, 1000, 1001, 1002, 1003)))
 	})
 }

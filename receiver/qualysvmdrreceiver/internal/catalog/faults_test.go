@@ -65,7 +65,7 @@ func TestEntryThatCannotBeHadHoldsUpNoOther(t *testing.T) {
 				assert.Equal(t, each(1, 1001, 1002, 1003), entries(h))
 				h.ExpectLogged(1, "passed over")
 				h.ExpectState(dataset.KnowledgeBase, health.Collecting)
-				want := titles(5, 1001, 1002, 1003)
+				want := titles(1001, 1002, 1003)
 				want["unavailable"] = 5
 				assert.Equal(t, want, known(h), "detections do not wait for it")
 				tries := len(asked(h))
@@ -124,6 +124,30 @@ func TestEntriesThatTakeTooLongAreAskedForInSmallerPages(t *testing.T) {
 		h.Advance(time.Hour)
 		assert.Equal(t, each(1, 1000, 1001, 1002, 1003), entries(h))
 		h.ExpectLogged(0, "passed over")
+	})
+}
+
+func TestPagesStaySmallAsLongAsLargerOnesTakeTooLong(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		h.Script.SetHost(10, manyDetections(1000, 80))
+		for qid := range int64(80) {
+			h.Script.SetEntry(1000+qid, qualyssim.ScriptedEntry{Modified: time.Now()})
+		}
+		slow := 0
+		intercept(h, func(r qualyssim.Request, _ http.ResponseWriter) bool {
+			if strings.Count(r.Form.Get("ids"), ",") >= 5 {
+				slow++
+				time.Sleep(2 * time.Minute)
+			}
+			return false
+		})
+		settings := plain()
+		settings.PageSize = 40
+		h.Shared = manyRecords
+		run(h, settings)
+		h.Advance(3 * time.Hour)
+		assert.Len(t, entries(h), 80)
+		assert.LessOrEqual(t, slow, 24, "a page of 40 takes 14 until it is small enough")
 	})
 }
 

@@ -234,7 +234,7 @@ func (r *reading) begin(page *qualys.EntryPage, builder *records.KnowledgeBase) 
 			asked = false
 			return false
 		}
-		known, _ := c.entries.get(item.QID)
+		known := c.entries.get(item.QID)
 		if known.state == recheck && known.content == item.Content {
 			r.duplicates = append(r.duplicates, *item)
 			return false

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v7"
+	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
@@ -90,6 +91,9 @@ func (c *Catalog) next(ctx context.Context, now time.Time) *group {
 		g.qids, g.probe = []uint32{qid}, true
 	} else {
 		return nil
+	}
+	if g.collection == "" {
+		g.collection = uuid.NewString() // fields were lost before there was a refresh
 	}
 	if !c.collecting {
 		c.collecting = true

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/otel-qualys/qualysvmdr/examples/simulator/qualyssim"
@@ -147,7 +148,7 @@ func intercept(h *harness.Harness, answer func(r qualyssim.Request, w http.Respo
 	})
 }
 
-// served returns what a call of the KnowledgeBase would be answered.
+// cutting lets a function change the answers to calls of the KnowledgeBase.
 func cutting(h *harness.Harness, cut func(r qualyssim.Request, answer string) (string, bool)) {
 	h.Sim.Intercept(func(_ context.Context, r qualyssim.Request, w http.ResponseWriter, serve func(http.ResponseWriter)) bool {
 		if r.API != qualyssim.KnowledgeBase {
@@ -198,11 +199,11 @@ func knownOf(r plog.LogRecord) string {
 	return status.AsString()
 }
 
-// titles expects the titles of the entries 1000 and so on, on so many detections each.
-func titles(n int, qids ...int) map[string]int {
+// titles expects the titles of entries, each on the five detections of its QID.
+func titles(qids ...int) map[string]int {
 	want := map[string]int{}
 	for _, qid := range qids {
-		want[fmt.Sprintf("Entry %d", qid)] = n
+		want[fmt.Sprintf("Entry %d", qid)] = 5
 	}
 	return want
 }
@@ -259,4 +260,12 @@ func manyDetections(from int64, n int) qualyssim.ScriptedHost {
 		host.Detections = append(host.Detections, qualyssim.ScriptedDetection{ID: qid, QID: qid, Updated: time.Now()})
 	}
 	return host
+}
+
+// threeHours is a limit that is over after three hours.
+var threeHours = qualyssim.NextFault{Fault: qualyssim.RateLimited, API: qualyssim.KnowledgeBase, Wait: 3 * 3600}
+
+// next lets a fault happen next.
+func next(h *harness.Harness, fault qualyssim.NextFault) {
+	require.NoError(h.T, h.Sim.SetFaults(qualyssim.Faults{Next: []qualyssim.NextFault{fault}}))
 }

@@ -186,7 +186,7 @@ func (c *Catalog) redeliver(ctx context.Context, now time.Time) {
 	}
 	var turned []uint32
 	c.commit(ctx, func() {
-		turned = c.entries.turn(redeliver, now, delivered)
+		turned = c.entries.turn(redeliver, now, delivered, recheck)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.state.Full, c.state.Refresh = now, uuid.NewString()

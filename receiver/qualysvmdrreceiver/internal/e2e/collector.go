@@ -55,7 +55,7 @@ func Start(t testing.TB, config Config) *Collector {
 	t.Cleanup(func() {
 		c.Kill()
 		if t.Failed() {
-			t.Logf("the end of the collector's output:\n%s", c.output.tail(20_000))
+			t.Logf("the end of the collector's output:\n%s", c.output.tail(60_000))
 		}
 	})
 	return c
@@ -109,10 +109,18 @@ func (c *Collector) Await(t testing.TB, what string, condition func() bool) {
 		case <-c.exited:
 			require.FailNow(t, "the collector ended, and never was it so that "+what)
 		case <-limit.C:
+			c.dump()
 			require.FailNow(t, "never was it so that "+what)
 		case <-again.C:
 		}
 	}
+}
+
+// dump ends the collector in a way that tells in its output what each goroutine waits for.
+func (c *Collector) dump() {
+	// The only error is that it has ended already.
+	_ = c.command.Process.Signal(syscall.SIGQUIT)
+	<-c.exited
 }
 
 // run runs the built collector to its end, and returns what it wrote and its exit code.

@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/records"
 )
 
@@ -39,6 +40,8 @@ type Batch struct {
 	Units     int
 	// UnitDone is the last unit that ended in this batch, 0: none.
 	UnitDone uint64
+	// Writes are what is to be written when it was accepted, besides what the engine keeps.
+	Writes []func(tx *checkpoint.Tx)
 }
 
 // Stage is what is done with a batch before it is delivered. It ends with its context.
@@ -121,6 +124,7 @@ func (b *Batch) append(c Chunk) {
 	b.Items = append(b.Items, c.Items...)
 	b.Duplicates = append(b.Duplicates, c.Duplicates...)
 	b.Summaries = append(b.Summaries, c.Summaries...)
+	b.Writes = append(b.Writes, c.Writes...)
 	b.Bytes += c.Bytes
 	b.Units += c.UnitsDone
 	if c.UnitDone != 0 {

@@ -42,6 +42,8 @@ type Options struct {
 	Started func(start time.Time)
 	// Finished, if not nil, is told of each finished collection before that is committed, and of what it has done.
 	Finished func(ctx context.Context, run *Run, counts Counts) error
+	// Events, if not nil, is the shape of a record that tells of each finished collection.
+	Events *records.Settings
 	// NeedsFull, if not nil, reports whether the next collection must be a full one. It is asked before each one that is not a
 	// window of a full one.
 	NeedsFull func() bool
@@ -184,6 +186,11 @@ func (c *Collector) Collect(ctx context.Context) error {
 			return err
 		}
 	}
+	if c.options.Events != nil {
+		if err := c.tell(ctx, run, counts.plus(c.dataset.progress.spent())); err != nil {
+			return err
+		}
+	}
 	c.state.finish(ctx, run, counts)
 	took := c.dataset.progress.finish(window)
 	c.dataset.Settings.Telemetry.QualysvmdrCollectionDuration.Record(ctx, took.Seconds(), c.dataset.attrs)
@@ -291,4 +298,15 @@ func (c *Collector) refuseRanges(err error) {
 	if !c.noRanges.Swap(true) {
 		c.dataset.Log.Warn("qualys does not accept ranges of IDs; quarantined hosts are left out with one request more each", zap.Error(err))
 	}
+}
+
+// fullSequence is the sequence number of the full collection that is not finished, 0: there is none.
+func (c *Collector) fullSequence() uint64 {
+	n := uint64(0)
+	c.state.read(func(s *State) {
+		if s.Full != nil {
+			n = s.Full.Sequence
+		}
+	})
+	return n
 }

@@ -65,19 +65,18 @@ func (c *Collector) countsOf(ctx context.Context, run *Run) (Counts, error) {
 	return counts, nil
 }
 
-// loadSlots reads the shards of the pass that a run is in. Errors are those of the storage.
+// loadSlots reads the shards of the pass that a run is in. There are none where one of them cannot be read: nobody knows which
+// range it had. Errors are those of the storage.
 func (c *Collector) loadSlots(ctx context.Context, run *Run) ([]slot, error) {
 	slots := make([]slot, run.Slots)
 	for k := range slots {
 		found, err := c.state.store.Load(ctx, c.state.prefix(run)+"slot/"+strconv.Itoa(k), stateVersion, &slots[k])
 		switch {
-		case unreadable(err):
-			c.dataset.Log.Error("a stored cursor cannot be read; its range is collected again", zap.Error(err))
-			slots[k] = slot{Range: -1, Done: true}
+		case unreadable(err), err == nil && !found:
+			c.dataset.Log.Error("a stored cursor cannot be read; the pass begins again", zap.Int("slot", k), zap.Error(err))
+			return nil, nil
 		case err != nil:
 			return nil, fmt.Errorf("reading a cursor: %w", err)
-		case !found:
-			slots[k] = slot{Range: -1, Done: true}
 		}
 	}
 	return slots, nil
@@ -225,25 +224,26 @@ func (p *pass) start(ctx context.Context, k int) {
 	p.shards.Go(func() { p.work(ctx, k) })
 }
 
-// work reads the range of a slot to its end, and then one range after the other.
+// work reads the range of a slot to its end, and then has others started: each range that was interrupted, or not begun, needs
+// a shard, and how many run at once may have changed.
 func (p *pass) work(ctx context.Context, k int) {
-	for {
-		done, err := p.shard(ctx, k)
-		p.mu.Lock()
-		if err != nil && p.failed == nil {
-			p.failed = err
-			p.cancel()
-		}
-		if done && p.failed == nil && !p.givenWay && p.next <= len(p.starts) && p.active <= p.slotsNow() {
-			p.take(ctx, k)
-			p.mu.Unlock()
-			continue
-		}
-		p.active--
-		p.running[k] = false
-		p.mu.Unlock()
-		return
+	err := p.shard(ctx, k)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil && p.failed == nil {
+		p.failed = err
+		p.cancel()
 	}
+	p.active--
+	p.running[k] = false
+	p.grow(ctx)
+}
+
+// startMore starts more shards where a response has told that there is room for more requests.
+func (p *pass) startMore(ctx context.Context) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.grow(ctx)
 }
 
 // together reports whether several shards run.

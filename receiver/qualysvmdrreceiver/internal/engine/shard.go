@@ -42,13 +42,14 @@ type shard struct {
 	moved     bool // something was delivered since the last failure
 }
 
-// shard runs the shard of a slot to the end of its range. Done is false when it gives way to a window.
-func (p *pass) shard(ctx context.Context, k int) (done bool, err error) {
+// shard runs the shard of a slot to the end of its range, or until it gives way to a window.
+func (p *pass) shard(ctx context.Context, k int) error {
 	c := p.collector
 	s := &shard{pass: p, collector: c, slot: k, isolator: newIsolator(c.size), tries: newBackOff(c.dataset.Settings.Retry)}
+	var err error
 	s.inflight, err = openInflight(ctx, c.state.store, c.state.prefix(p.run)+"inflight/"+strconv.Itoa(k), c.dataset.Log)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer s.recover()
 	if c.options.Ordered {
@@ -57,13 +58,8 @@ func (p *pass) shard(ctx context.Context, k int) (done bool, err error) {
 	}
 	for {
 		more, err := s.page(ctx)
-		switch {
-		case err != nil:
-			return false, err
-		case !more:
-			return true, nil
-		case p.yields():
-			return false, nil
+		if err != nil || !more || p.yields() {
+			return err
 		}
 	}
 }
@@ -100,8 +96,10 @@ func (s *shard) end() uint64 {
 
 // commit moves the shard and writes its slot, together with what else belongs to it.
 func (s *shard) commit(ctx context.Context, move func(*slot), write ...func(tx *checkpoint.Tx)) {
+	spent := s.collector.dataset.progress.spent()
 	s.pass.mu.Lock()
 	move(&s.pass.slots[s.slot])
+	s.pass.slots[s.slot].Counts = s.pass.slots[s.slot].Counts.plus(spent)
 	own := s.pass.write(s.slot)
 	s.pass.mu.Unlock()
 	s.collector.state.commit(ctx, nil, func(tx *checkpoint.Tx) {
@@ -146,7 +144,7 @@ func (s *shard) page(ctx context.Context) (more bool, err error) {
 // them, and from then on as if there were none.
 func (s *shard) request(cursor Cursor, at step) Request {
 	cursor.Extra = s.extra
-	r := Request{Pass: s.pass.pass, Collection: s.pass.run.ID, Cursor: cursor, Max: at.max, Limit: at.limit}
+	r := Request{Pass: s.pass.pass, Collection: s.pass.run.ID, Sequence: s.pass.run.Sequence, Full: s.collector.fullSequence(), Cursor: cursor, Max: at.max, Limit: at.limit}
 	if !s.collector.options.Ordered {
 		return r
 	}
@@ -195,6 +193,7 @@ func (s *shard) fetch(ctx context.Context, r Request, at step) (Page, error) {
 	page, err := c.source.Fetch(ctx, r)
 	if err == nil {
 		gate.Open(through)
+		s.pass.startMore(ctx)
 		return page, nil
 	}
 	if ctx.Err() != nil {
@@ -325,6 +324,7 @@ func (s *shard) deliver(ctx context.Context, b *Batch, at step) error {
 	repeating := c.repeating(s.pass.run, b.Items, b.Duplicates)
 	c.state.dedup.add(repeating)
 	writes := []func(tx *checkpoint.Tx){func(tx *checkpoint.Tx) { c.state.dedup.write(tx, repeating) }}
+	writes = append(writes, b.Writes...)
 	if c.options.Delivered != nil {
 		writes = append(writes, c.options.Delivered(b))
 	}
@@ -456,9 +456,7 @@ func (s *shard) turn(ctx context.Context, page Page, r Request, at step, units i
 			own.Cursor.ID = next.ID
 		}
 	}, writes...)
-	p.mu.Lock()
-	p.grow(ctx)
-	p.mu.Unlock()
+	p.startMore(ctx)
 	return true, nil
 }
 
@@ -480,9 +478,7 @@ func (s *shard) split(ctx context.Context, starts []uint64, writes []func(tx *ch
 		tx.Append(p.ranges, data)
 	})...)
 	s.collector.dataset.Log.Info("collecting ranges of IDs side by side", zap.Int("ranges", len(starts)), zap.Int("slots", p.slotsNow()))
-	p.mu.Lock()
-	p.grow(ctx)
-	p.mu.Unlock()
+	p.startMore(ctx)
 	return nil
 }
 

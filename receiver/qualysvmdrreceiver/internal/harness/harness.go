@@ -108,11 +108,18 @@ func (h *Harness) EachOnce() map[string]int {
 
 // Change changes a detection by its number, and makes it as of now.
 func (h *Harness) Change(number int, edit func(*qualyssim.ScriptedDetection)) {
+	h.Edit(number, func(d *qualyssim.ScriptedDetection) {
+		d.Updated = time.Now()
+		edit(d)
+	})
+}
+
+// Edit changes a detection by its number.
+func (h *Harness) Edit(number int, edit func(*qualyssim.ScriptedDetection)) {
 	id := int64(10 + (number-1)/3*10)
 	host, _ := h.Script.Host(id)
 	i := slices.IndexFunc(host.Detections, func(d qualyssim.ScriptedDetection) bool { return d.ID == int64(number) })
 	require.GreaterOrEqual(h.T, i, 0)
-	host.Detections[i].Updated = time.Now()
 	edit(&host.Detections[i])
 	h.Script.SetHost(id, host)
 }
