@@ -68,6 +68,8 @@ func (s *session) addDetections(config *Config, cfg *VulnerabilitiesConfig, shar
 		if kb.EnrichDetections {
 			options.Stages = append(options.Stages, c.Enrich)
 		}
+	} else {
+		options.LoadFirst = func(ctx context.Context) error { return catalog.Forget(ctx, s.store) }
 	}
 	s.detections = dataset.NewDetections(shared, cfg.settings(config.account(), config.removedShare()), status.Dataset(dataset.Vulnerabilities), options)
 	s.datasets[dataset.Vulnerabilities] = s.detections

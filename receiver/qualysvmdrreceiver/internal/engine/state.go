@@ -149,6 +149,7 @@ func loadState(ctx context.Context, store *checkpoint.Store, name, wanted string
 	switch {
 	case unreadable(err):
 		log.Error("stored state cannot be read; starting a first collection", zap.Error(err))
+		s.stored.Full, s.stored.Window, s.stored.Quarantine = nil, nil, nil // they make no sense either
 		fresh = true
 	case err != nil:
 		return nil, fmt.Errorf("reading the state: %w", err)
@@ -156,10 +157,13 @@ func loadState(ctx context.Context, store *checkpoint.Store, name, wanted string
 		log.Warn("starting a full collection: query configuration changed")
 		fresh = true
 	}
-	epoch := s.stored.Epoch
+	var forget func(tx *checkpoint.Tx)
 	if fresh {
+		if forget, err = s.abandon(ctx); err != nil {
+			return nil, err
+		}
 		// The numbers go on, so that nothing of before is taken for something of now.
-		s.stored = State{Epoch: epoch + 2, Sequence: s.stored.Sequence + 1}
+		s.stored = State{Epoch: s.stored.Epoch + 2, Sequence: s.stored.Sequence + 1}
 	}
 	s.stored.Fingerprint = wanted
 	if s.dedup, err = openDedup(ctx, store, name, s.stored.Epoch, log); err != nil {
@@ -178,16 +182,46 @@ func loadState(ctx context.Context, store *checkpoint.Store, name, wanted string
 		q.delivered = sorted(decodeFingerprints(data))
 	}
 	if fresh {
-		s.commit(ctx, nil, func(tx *checkpoint.Tx) { s.deleteEpochs(tx, epoch) })
+		s.save(ctx, nil, forget)
 	}
 	return s, nil
 }
 
-// deleteEpochs deletes fingerprints of before.
-func (s *state) deleteEpochs(tx *checkpoint.Tx, epoch uint64) {
-	for _, e := range []uint64{epoch - 1, epoch} {
-		tx.Clear(s.store.NewJournal(s.dedup.journalName(e), fingerprintSize))
+// abandon returns what deletes all that is stored of the state but itself: nothing of it is of use any more. Errors are those
+// of the storage.
+func (s *state) abandon(ctx context.Context) (forget func(tx *checkpoint.Tx), err error) {
+	journals := map[string]int{seenName(s.name, s.stored.Epoch): fingerprintSize}
+	if s.stored.Epoch > 0 {
+		journals[seenName(s.name, s.stored.Epoch-1)] = fingerprintSize
 	}
+	for i := range s.stored.Quarantine {
+		journals[s.quarantineName(s.stored.Quarantine[i].Unit)] = fingerprintSize
+	}
+	var deletes []func(tx *checkpoint.Tx)
+	for _, run := range []*Run{s.stored.Full, s.stored.Window} {
+		if run == nil {
+			continue
+		}
+		prefix := s.prefix(run)
+		journals[prefix+"ranges"] = boundarySize
+		for k := range run.Slots {
+			journals[prefix+"inflight/"+strconv.Itoa(k)] = inflightSize
+		}
+		deletes = append(deletes, s.clearPass(run))
+	}
+	for name, entrySize := range journals {
+		// It has to be read, for that says what there is to delete.
+		journal, err := s.store.ReadJournal(ctx, name, entrySize, func([]byte) error { return nil })
+		if err != nil && !unreadable(err) {
+			return nil, fmt.Errorf("reading what is not needed any more: %w", err)
+		}
+		deletes = append(deletes, func(tx *checkpoint.Tx) { tx.Clear(journal) })
+	}
+	return func(tx *checkpoint.Tx) {
+		for _, remove := range deletes {
+			remove(tx)
+		}
+	}, nil
 }
 
 func (s *state) quarantineName(unit uint64) string {
@@ -266,6 +300,7 @@ func (s *state) begin(ctx context.Context, now time.Time, full bool, passes []Pa
 // finish makes a run the last finished one.
 func (s *state) finish(ctx context.Context, run *Run, counts Counts) {
 	var forget func(tx *checkpoint.Tx)
+	cleared := s.clearPass(run)
 	s.save(ctx, func() {
 		if run.Start.After(s.stored.Watermark) || !run.Full || s.stored.Watermark.IsZero() {
 			// A full collection that windows interrupted ends no epoch: they did.
@@ -279,7 +314,7 @@ func (s *state) finish(ctx context.Context, run *Run, counts Counts) {
 		} else {
 			s.stored.Window = nil
 		}
-	}, func(tx *checkpoint.Tx) {
+	}, cleared, func(tx *checkpoint.Tx) {
 		if forget != nil {
 			forget(tx)
 		}
