@@ -56,10 +56,12 @@ type Run struct {
 	ID string `json:"id"`
 	// Sequence tells runs apart in the storage.
 	Sequence uint64 `json:"sequence"`
-	// Began is when it began by the local clock, Start the server's clock at its first response, zero before.
-	Began time.Time `json:"began"`
-	Start time.Time `json:"start,omitzero"`
-	Full  bool      `json:"full,omitempty"`
+	// Began is when it began by the local clock, and Previous when the one before did; zero: there was none. Start is the
+	// server's clock at its first response, zero before.
+	Began    time.Time `json:"began"`
+	Previous time.Time `json:"previous,omitzero"`
+	Start    time.Time `json:"start,omitzero"`
+	Full     bool      `json:"full,omitempty"`
 	// Passes are the lists that it asks for, and Pass is the index of the one that it is in.
 	Passes []Pass `json:"passes,omitempty"`
 	Pass   int    `json:"pass"`
@@ -279,7 +281,7 @@ func (s *state) begin(ctx context.Context, now time.Time, full bool, passes []Pa
 	s.save(ctx, func() {
 		s.stored.Sequence++
 		run.Sequence = s.stored.Sequence
-		s.stored.Started = now
+		run.Previous, s.stored.Started = s.stored.Started, now
 		if full {
 			s.stored.FullStarted = now
 			s.stored.Full = run
