@@ -229,13 +229,12 @@ func (c *Collector) choose(ctx context.Context, now time.Time) *Run {
 
 // begin begins a collection.
 func (c *Collector) begin(ctx context.Context, w Window) *Run {
-	passes := append(c.source.Plan(w), c.probes(w.Now)...)
 	c.windowLast = !w.Full
 	if w.Full {
 		c.unlisted = false
 	}
 	c.state.dedup.begin()
-	return c.state.begin(ctx, w.Now, w.Full, passes)
+	return c.state.begin(ctx, w.Now, w.Full, c.source.Plan(w))
 }
 
 // mustGiveWay reports whether a window is due that a full collection gives way to.
