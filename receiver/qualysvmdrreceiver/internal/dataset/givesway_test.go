@@ -5,6 +5,7 @@ package dataset_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -63,4 +64,30 @@ func TestQuarantinedHostIsBroughtWholeByAFullCollection(t *testing.T) {
 		assert.Equal(t, 2, counts["detection 4 Active"], "of host 20")
 		assert.Equal(t, 2, counts["detection 5 Active"], "of host 20")
 	})
+}
+
+// What changes around the beginning of a full collection that gives way is asked for by it, and by the windows that interrupt it.
+func TestFullCollectionAndWindowsBringAChangeOnceBetweenThem(t *testing.T) {
+	for _, overlap := range []time.Duration{0, time.Hour} {
+		t.Run(overlap.String(), func(t *testing.T) {
+			bubble(t, func(h *harness.Harness) {
+				slowly(h)
+				settings := harness.DetectionSettings()
+				settings.Full, settings.Overlap = 24*time.Hour, overlap
+				run(h, settings)
+				h.Advance(23*time.Hour + 30*time.Minute)
+				h.Change(4, func(d *qualyssim.ScriptedDetection) { d.Status = qualyssim.StatusFixed })
+				h.Change(5, func(d *qualyssim.ScriptedDetection) { d.Results = "else" })
+				h.Advance(8 * time.Hour)
+				want := harness.With(h.EachOnce(), "detection 4 Fixed", 1)
+				for i := 1; i <= 90; i++ {
+					label := fmt.Sprintf("detection %d Active", i)
+					if i != 4 {
+						want[label] = 2
+					}
+				}
+				h.ExpectDelivered(want)
+			})
+		})
+	}
 }

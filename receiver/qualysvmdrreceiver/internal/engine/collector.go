@@ -168,12 +168,14 @@ func (c *Collector) Collect(ctx context.Context) error {
 	window := run.Window()
 	c.dataset.progress.begin(run.ID, window, counts)
 	for run.Pass < len(run.Passes) {
-		finished, err := c.pass(ctx, run, &counts)
-		if err != nil {
-			return err
-		}
-		if !finished {
-			return nil // it gives way to a window
+		if !c.covered(run) {
+			finished, err := c.pass(ctx, run, &counts)
+			if err != nil {
+				return err
+			}
+			if !finished {
+				return nil // it gives way to a window
+			}
 		}
 		c.state.nextPass(ctx, run, counts)
 	}
@@ -247,6 +249,18 @@ func (c *Collector) mustGiveWay(run *Run, now time.Time) bool {
 	return due
 }
 
+// covered reports whether the windows that a full collection has given way to have brought what its pass asks for: what changed
+// since the window before it.
+func (c *Collector) covered(run *Run) bool {
+	p := &run.Passes[run.Pass]
+	if !run.Full || !p.Deduplicate || p.Units != nil {
+		return false
+	}
+	covered := false
+	c.state.read(func(s *State) { covered = s.Watermark.After(run.Start) })
+	return covered
+}
+
 // begun takes the server's clock of a collection's first response as its start.
 func (c *Collector) begun(ctx context.Context, run *Run, told []time.Time) {
 	var start time.Time
@@ -278,8 +292,8 @@ func (c *Collector) repeating(run *Run, lists ...[]records.Item) []fingerprint {
 	var since time.Time
 	c.state.read(func(s *State) {
 		since = run.Start
-		if run.Full && s.Watermark.After(run.Start) {
-			since = s.Watermark // of the last of the windows that it has given way to
+		if run.Full && c.options.GivesWay && !s.Watermark.IsZero() {
+			since = s.Watermark // the next window reaches back to the one before, also if it interrupts this collection
 		}
 	})
 	since = since.Add(-c.options.Overlap)
