@@ -5,17 +5,19 @@ package dataset_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
-	"go.opentelemetry.io/collector/extension/xextension/storage"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/extension/xextension/storage"
 
 	"github.com/otel-qualys/qualysvmdr/examples/simulator/qualyssim"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/harness"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
 )
 
 // writing is a storage that tells of each document before it is written.
@@ -70,4 +72,38 @@ func TestStopBetweenPassesSkipsNone(t *testing.T) {
 		h.Advance(6 * time.Hour)
 		assert.Equal(t, 1, h.Backend.Counts()["detection 1 Fixed"])
 	})
+}
+
+func TestDatasetThatCouldNotFinishIsWellWhenItHas(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		kept := h.Storage
+		fails := false
+		h.Storage = &failing{Client: kept, fails: func(op *storage.Operation) bool {
+			return fails && op.Type == storage.Get && strings.Contains(op.Key, "journal/hosts/known/")
+		}}
+		setHosts(h, 5)
+		runHosts(h, hostSettings(), nil)
+		h.Advance(time.Hour)
+		fails = true
+		h.Advance(24 * time.Hour)
+		h.ExpectState(dataset.Hosts, health.Error)
+		fails = false
+		h.Advance(time.Minute)
+		h.ExpectState(dataset.Hosts, health.Collecting)
+	})
+}
+
+// failing is a storage that fails for some operations.
+type failing struct {
+	storage.Client
+	fails func(*storage.Operation) bool
+}
+
+func (f *failing) Batch(ctx context.Context, ops ...*storage.Operation) error {
+	for _, op := range ops {
+		if f.fails(op) {
+			return errors.New("the disk fails")
+		}
+	}
+	return f.Client.Batch(ctx, ops...)
 }

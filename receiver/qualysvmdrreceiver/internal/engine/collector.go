@@ -196,6 +196,7 @@ func (c *Collector) Collect(ctx context.Context) error {
 		}
 	}
 	c.state.finish(ctx, run, counts)
+	c.dataset.Gate.Collecting() // what could not be finished at first may have brought nothing that could tell
 	took := c.dataset.progress.finish(window)
 	c.dataset.Settings.Telemetry.QualysvmdrCollectionDuration.Record(ctx, took.Seconds(), c.dataset.attrs)
 	return nil
