@@ -31,7 +31,7 @@ import (
 type Config struct {
 	// Platform is the name of a Qualys shared platform (US1, EU2, …). It sets the endpoints that are not given.
 	Platform string `mapstructure:"platform"`
-	// Server is the Qualys API Server, for vulnerabilities, the KnowledgeBase and the activity log.
+	// Server is the Qualys API Server, for vulnerabilities, the KnowledgeBase, hosts and the activity log.
 	Server confighttp.ClientConfig `mapstructure:"server"`
 	// Gateway is the Qualys API Gateway, for the asset inventory.
 	Gateway confighttp.ClientConfig `mapstructure:"gateway"`
@@ -43,16 +43,17 @@ type Config struct {
 	ClientSecret configopaque.String `mapstructure:"client_secret"`
 	ClientType   string              `mapstructure:"client_type"`
 
-	// Vulnerabilities, KnowledgeBase, AssetInventory and ActivityLog are the datasets. A dataset is collected when its
+	// Vulnerabilities, KnowledgeBase, Hosts, AssetInventory and ActivityLog are the datasets. A dataset is collected when its
 	// section is present.
 	Vulnerabilities configoptional.Optional[VulnerabilitiesConfig] `mapstructure:"vulnerabilities"`
 	KnowledgeBase   configoptional.Optional[KnowledgeBaseConfig]   `mapstructure:"knowledge_base"`
+	Hosts           configoptional.Optional[HostsConfig]           `mapstructure:"hosts"`
 	AssetInventory  configoptional.Optional[AssetInventoryConfig]  `mapstructure:"asset_inventory"`
 	ActivityLog     configoptional.Optional[ActivityLogConfig]     `mapstructure:"activity_log"`
 
-	// Storage is the storage extension that keeps the position over restarts.
+	// Storage is the storage extension that keeps checkpoints over restarts.
 	Storage *component.ID `mapstructure:"storage"`
-	// BatchSize is how many records are handed on at once, at most.
+	// BatchSize is how many records are delivered at once, at most.
 	BatchSize int `mapstructure:"batch_size"`
 	// BatchMaxBytes is the same in bytes of text. A larger single record goes alone.
 	BatchMaxBytes int `mapstructure:"batch_max_bytes"`
@@ -82,6 +83,8 @@ type Config struct {
 	AllowInsecureHTTP bool `mapstructure:"allow_insecure_http"`
 	// HealthEvents is health as log records.
 	HealthEvents HealthEventsConfig `mapstructure:"health_events"`
+	// CollectionEvents is a log record for each finished collection.
+	CollectionEvents CollectionEventsConfig `mapstructure:"collection_events"`
 	// ResourceAttributes switches single resource attributes off.
 	ResourceAttributes metadata.ResourceAttributesConfig `mapstructure:"resource_attributes"`
 
@@ -109,6 +112,8 @@ type VulnerabilitiesConfig struct {
 	PageSize int `mapstructure:"page_size"`
 	// Status are the states of detections that are collected.
 	Status []string `mapstructure:"status"`
+	// TrackDetections keeps what was last delivered of each open detection: it tells what is gone, and what really changed.
+	TrackDetections bool `mapstructure:"track_detections"`
 	// Parameters are further parameters of the request, merged over the defaults.
 	Parameters map[string]any `mapstructure:"parameters"`
 
@@ -136,6 +141,29 @@ type KnowledgeBaseConfig struct {
 	EnrichFields []string `mapstructure:"enrich_fields"`
 	// EnrichTimeout is how long detections wait for entries that cannot be had.
 	EnrichTimeout time.Duration `mapstructure:"enrich_timeout"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// HostsConfig is the configuration of the dataset hosts.
+type HostsConfig struct {
+	// CollectionInterval is the time from the start of a collection to the start of the next.
+	CollectionInterval time.Duration `mapstructure:"collection_interval"`
+	// Details is what is told of each host.
+	Details string `mapstructure:"details"`
+	// ReportRemoved is whether hosts that are gone become records.
+	ReportRemoved bool `mapstructure:"report_removed"`
+	// MaxRemovedShare is the share of the known hosts that may be gone at once: beyond it nothing is told of them.
+	MaxRemovedShare float64 `mapstructure:"max_removed_share"`
+	// FullAfter is a time: one collection begins if the last one began before it.
+	FullAfter string `mapstructure:"full_after"`
+	// APIVersion is the version of the API, 5.0 by default.
+	APIVersion string `mapstructure:"api_version"`
+	// PageSize is how many hosts are asked for in one request.
+	PageSize int `mapstructure:"page_size"`
+	// Parameters are further parameters of the request, merged over the defaults.
+	Parameters map[string]any `mapstructure:"parameters"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -206,6 +234,14 @@ type HealthEventsConfig struct {
 	_ struct{}
 }
 
+// CollectionEventsConfig is the configuration of finished collections as log records.
+type CollectionEventsConfig struct {
+	Enabled bool `mapstructure:"enabled"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
 // BodyFormat is what the body of a record is.
 type BodyFormat string
 
@@ -239,16 +275,20 @@ const (
 	maxPageSize      = 10000
 	maxAssetPageSize = 300 // the API refuses more
 	minInterval      = time.Second
-	defaultReserve   = 10 // calls of a window
+	// defaultRemovedShare is the share of the known hosts, or tracked detections, that may be gone at once.
+	defaultRemovedShare = 0.2
+	defaultReserve      = 10 // calls of a window
 )
 
 var (
 	_ confmap.Validator = (*Config)(nil)
 	_ confmap.Validator = (*VulnerabilitiesConfig)(nil)
 	_ confmap.Validator = (*KnowledgeBaseConfig)(nil)
+	_ confmap.Validator = (*HostsConfig)(nil)
 	_ confmap.Validator = (*AssetInventoryConfig)(nil)
 	_ confmap.Validator = (*ActivityLogConfig)(nil)
 
+	hostDetails = []string{"All", "All/AGs", "Basic", "Basic/AGs"}
 	statuses    = []string{"New", "Active", "Re-Opened", "Fixed"}
 	enrichField = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*$`)
 	apiVersion  = regexp.MustCompile(`^[0-9]{1,2}\.[0-9]{1,2}$`)
@@ -263,12 +303,12 @@ func (c *Config) Validate() error {
 		}
 	}
 	if len(c.datasets()) == 0 {
-		v.add("vulnerabilities, knowledge_base, asset_inventory, activity_log", "at least one dataset must be present")
+		v.add("vulnerabilities, knowledge_base, hosts, asset_inventory, activity_log", "at least one dataset must be present")
 	}
 	if c.KnowledgeBase.HasValue() && !c.Vulnerabilities.HasValue() {
 		v.add("knowledge_base", "needs vulnerabilities: only the entries of detected vulnerabilities are collected")
 	}
-	usesServer := c.Vulnerabilities.HasValue() || c.KnowledgeBase.HasValue() || c.ActivityLog.HasValue()
+	usesServer := c.Vulnerabilities.HasValue() || c.KnowledgeBase.HasValue() || c.Hosts.HasValue() || c.ActivityLog.HasValue()
 	usesGateway := c.AssetInventory.HasValue()
 	c.validateEndpoint(v, "server", &c.Server, usesServer)
 	// The gateway issues the tokens of an API client.
@@ -286,6 +326,9 @@ func (c *Config) Validate() error {
 	}
 	v.check(c.MaxConcurrentRequests >= 1, "max_concurrent_requests", "must be at least 1, is %d", c.MaxConcurrentRequests)
 	v.check(c.ConcurrencyReserve >= 0, "concurrency_reserve", "must not be negative, is %d", c.ConcurrencyReserve)
+	if d := c.Vulnerabilities.Get(); c.Vulnerabilities.HasValue() && d.TrackDetections {
+		v.check(c.Storage != nil, "vulnerabilities::track_detections", "needs storage: what was delivered would be forgotten")
+	}
 	v.check(c.InitialDelay >= 0, "initial_delay", "must not be negative, is %s", c.InitialDelay)
 
 	v.check(c.LeaderElector == nil || c.Storage != nil, "k8s_leader_elector", "needs storage: a collector that takes over goes on where the other one was")
@@ -385,7 +428,7 @@ func headerValue(text string) bool {
 // Validate reports every breach of the contract of this dataset.
 func (c *VulnerabilitiesConfig) Validate() error {
 	v := &violations{}
-	v.moment("full_after", c.FullAfter)
+	v.fullAfter(c.FullAfter)
 	v.interval("collection_interval", c.CollectionInterval)
 	v.optionalInterval("full_interval", c.FullInterval)
 	v.check(c.InitialLookback >= 0, "initial_lookback", "must not be negative, is %s", c.InitialLookback)
@@ -404,7 +447,7 @@ func (c *VulnerabilitiesConfig) Validate() error {
 // Validate reports every breach of the contract of this dataset.
 func (c *KnowledgeBaseConfig) Validate() error {
 	v := &violations{}
-	v.moment("full_after", c.FullAfter)
+	v.fullAfter(c.FullAfter)
 	v.interval("refresh_interval", c.RefreshInterval)
 	v.optionalInterval("full_interval", c.FullInterval)
 	v.version(c.APIVersion)
@@ -419,9 +462,22 @@ func (c *KnowledgeBaseConfig) Validate() error {
 }
 
 // Validate reports every breach of the contract of this dataset.
+func (c *HostsConfig) Validate() error {
+	v := &violations{}
+	v.fullAfter(c.FullAfter)
+	v.interval("collection_interval", c.CollectionInterval)
+	v.check(slices.Contains(hostDetails, c.Details), "details", "must be one of %s, is %q", strings.Join(hostDetails, ", "), c.Details)
+	v.check(c.MaxRemovedShare >= 0 && c.MaxRemovedShare <= 1, "max_removed_share", "must be from 0 to 1, is %g", c.MaxRemovedShare)
+	v.version(c.APIVersion)
+	v.pageSize(c.PageSize, maxPageSize)
+	v.parameters(c.Parameters, defaultHosts().Parameters)
+	return v.joined()
+}
+
+// Validate reports every breach of the contract of this dataset.
 func (c *AssetInventoryConfig) Validate() error {
 	v := &violations{}
-	v.moment("full_after", c.FullAfter)
+	v.fullAfter(c.FullAfter)
 	v.interval("collection_interval", c.CollectionInterval)
 	v.optionalInterval("full_interval", c.FullInterval)
 	v.check(c.Overlap >= 0, "overlap", "must not be negative, is %s", c.Overlap)
@@ -440,7 +496,7 @@ func (c *AssetInventoryConfig) Validate() error {
 // Validate reports every breach of the contract of this dataset.
 func (c *ActivityLogConfig) Validate() error {
 	v := &violations{}
-	v.moment("full_after", c.FullAfter)
+	v.fullAfter(c.FullAfter)
 	v.interval("collection_interval", c.CollectionInterval)
 	v.check(c.InitialLookback >= 0, "initial_lookback", "must not be negative, is %s", c.InitialLookback)
 	v.check(c.Overlap >= 0, "overlap", "must not be negative, is %s", c.Overlap)
@@ -473,9 +529,9 @@ func (v *violations) optionalInterval(key string, d time.Duration) {
 	v.check(d == 0 || d >= minInterval, key, "must be 0 (never) or at least %s, is %s", minInterval, d)
 }
 
-func (v *violations) moment(key, text string) {
+func (v *violations) fullAfter(text string) {
 	if _, err := moment(text); err != nil {
-		v.add(key, "must be a time such as 2026-11-28T09:15:00Z, or a day, is %q", text)
+		v.add("full_after", "must be a time such as 2026-11-28T09:15:00Z, or a day, is %q", text)
 	}
 }
 

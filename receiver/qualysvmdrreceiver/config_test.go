@@ -34,10 +34,11 @@ func load(t *testing.T, text string) (*Config, error) {
 const account = "platform: US2\nusername: user\npassword: s3cret-pass\n"
 
 func TestDefaults(t *testing.T) {
-	cfg, err := load(t, account+"vulnerabilities:\nknowledge_base:\nasset_inventory:\nactivity_log:\n")
+	cfg, err := load(t, account+"vulnerabilities:\nknowledge_base:\nhosts:\nasset_inventory:\nactivity_log:\n")
 	require.NoError(t, err)
 	require.True(t, cfg.Vulnerabilities.HasValue(), "an empty section must switch the dataset on")
 	require.True(t, cfg.KnowledgeBase.HasValue())
+	require.True(t, cfg.Hosts.HasValue())
 	require.True(t, cfg.AssetInventory.HasValue())
 	require.True(t, cfg.ActivityLog.HasValue())
 	assert.Equal(t, 24*time.Hour, cfg.ActivityLog.Get().InitialLookback)
@@ -46,6 +47,11 @@ func TestDefaults(t *testing.T) {
 	assert.Equal(t, time.Hour, v.CollectionInterval)
 	assert.Equal(t, "5.0", v.APIVersion)
 	assert.Equal(t, []string{"New", "Active", "Re-Opened", "Fixed"}, v.Status)
+	h := cfg.Hosts.Get()
+	assert.Equal(t, 24*time.Hour, h.CollectionInterval)
+	assert.Equal(t, "All", h.Details)
+	assert.True(t, h.ReportRemoved)
+	assert.InDelta(t, 0.2, h.MaxRemovedShare, 0)
 	server, gateway := cfg.Endpoints()
 	assert.Equal(t, "https://qualysapi.qg2.apps.qualys.com", server)
 	assert.Equal(t, "https://gateway.qg2.apps.qualys.com", gateway)
@@ -86,7 +92,7 @@ asset_inventory:
   include_fields: [assetId, address]
   filter: [{field: operatingSystem.category1, operator: EQUALS, value: Linux}, {field: asset.riskScore, operator: GREATER, value: 500}]
 activity_log: {initial_lookback: 0s, overlap: 30m, page_size: 10000, parameters: {user_role: Manager}}
-storage: file_storage/positions
+storage: file_storage/checkpoints
 batch_size: 10
 batch_max_bytes: 1000
 body_format: json
@@ -96,7 +102,7 @@ health_events: {enabled: true}
 resource_attributes: {host.ip: {enabled: false}}
 `)
 	require.NoError(t, err)
-	v := cfg.Vulnerabilities.Get().settings()
+	v := cfg.Vulnerabilities.Get().settings("", 0)
 	assert.Equal(t, map[string]string{
 		"show_tags": "0", "severities": "4,5", "qids": "38170",
 		"show_asset_id": "1", "show_qds_factors": "1", "show_cloud_tags": "1", "show_reopened_info": "1", "host_metadata": "all", "vuln_detection_source": "1",
@@ -108,7 +114,7 @@ resource_attributes: {host.ip: {enabled: false}}
 	assert.Equal(t, dataset.ActivitySettings{
 		Interval: time.Hour, Overlap: 30 * time.Minute, Version: "2.0", PageSize: 10000, Parameters: map[string]string{"user_role": "Manager"},
 	}, cfg.ActivityLog.Get().settings())
-	assert.Equal(t, component.MustNewIDWithName("file_storage", "positions"), *cfg.Storage)
+	assert.Equal(t, component.MustNewIDWithName("file_storage", "checkpoints"), *cfg.Storage)
 	server, gateway := cfg.Endpoints()
 	assert.Equal(t, "https://qualysapi.private.example.com/", server, "an endpoint that is given wins")
 	assert.Equal(t, "https://gateway.qg1.apps.qualys.eu", gateway)
@@ -142,7 +148,7 @@ func TestValuesOfParameters(t *testing.T) {
 func TestParametersInAnySpelling(t *testing.T) {
 	cfg, err := load(t, account+"vulnerabilities: {parameters: {Show_Tags: 0, SHOW_QDS: \"\", Severities: 5, Host_Metadata: all}}\nknowledge_base: {parameters: {Show_PCI_Reasons: 1}}\n")
 	require.NoError(t, err)
-	settings := cfg.Vulnerabilities.Get().settings()
+	settings := cfg.Vulnerabilities.Get().settings("", 0)
 	assert.Equal(t, map[string]string{
 		"show_tags": "0", "severities": "5",
 		"show_asset_id": "1", "show_qds_factors": "1", "show_cloud_tags": "1", "show_reopened_info": "1", "host_metadata": "all", "vuln_detection_source": "1",
@@ -159,7 +165,7 @@ func TestBrokenConfigurations(t *testing.T) {
 		key  string // which the message must name
 		says string
 	}{
-		{"no dataset", account, "vulnerabilities, knowledge_base, asset_inventory, activity_log: ", "at least one"},
+		{"no dataset", account, "vulnerabilities, knowledge_base, hosts, asset_inventory, activity_log: ", "at least one"},
 		{"KnowledgeBase alone", account + "knowledge_base:\n", "knowledge_base: ", "needs vulnerabilities"},
 		{"unknown platform", "platform: US9\nusername: u\npassword: p\n" + datasets, "platform: ", "EU1"},
 		{"no endpoint", "username: u\npassword: p\n" + datasets, "server::endpoint: ", "must be given"},
@@ -214,6 +220,13 @@ func TestBrokenConfigurations(t *testing.T) {
 		{"KnowledgeBase interval", account + datasets + "knowledge_base: {refresh_interval: 0s}\n", "knowledge_base: refresh_interval: ", "1s"},
 		{"KnowledgeBase page size", account + datasets + "knowledge_base: {page_size: 0}\n", "knowledge_base: page_size: ", "10000"},
 		{"KnowledgeBase details", account + datasets + "knowledge_base: {parameters: {details: Basic}}\n", "knowledge_base: parameters::details: ", "itself"},
+		{"hosts details", account + "hosts: {details: None}\n", "hosts: details: ", "Basic/AGs"},
+		{"hosts removed share", account + "hosts: {max_removed_share: 1.5}\n", "hosts: max_removed_share: ", "0 to 1"},
+		{"hosts page size", account + "hosts: {page_size: 0}\n", "hosts: page_size: ", "1 to 10000"},
+		{"hosts interval", account + "hosts: {collection_interval: 0s}\n", "hosts: collection_interval: ", "1s"},
+		{"hosts version", account + "hosts: {api_version: five}\n", "hosts: api_version: ", "5.0"},
+		{"hosts full_after", account + "hosts: {full_after: tomorrow}\n", "hosts: full_after: ", "2026"},
+		{"hosts parameter", account + "hosts: {parameters: {truncation_limit: 1}}\n", "hosts: parameters::truncation_limit: ", "itself"},
 		{"asset page size", account + "asset_inventory: {page_size: 301}\n", "asset_inventory: page_size: ", "300"},
 		{"asset filter without a field", account + "asset_inventory: {filter: [{operator: EQUALS, value: x}]}\n", "asset_inventory: filter::0::field: ", "empty"},
 		{"asset filter without an operator", account + "asset_inventory: {filter: [{field: x, value: x}]}\n", "asset_inventory: filter::0::operator: ", "empty"},

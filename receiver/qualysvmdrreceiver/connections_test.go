@@ -55,13 +55,13 @@ func TestShutdownClosesConnections(t *testing.T) {
 			host := &statusHost{extensions: map[component.ID]component.Component{authID: &headerAuth{authorization: request.Header.Get("Authorization")}}}
 			core, logged := observer.New(zap.InfoLevel)
 			stop := start(t, cfg, consumertest.NewNop(), host, zap.New(core))
-			require.Eventually(t, func() bool { return finished(logged) == 1 }, patience, glance)
+			require.Eventually(t, func() bool { return finished(logged) == 1 }, waitLimit, glance)
 			stop()
 			assert.Eventually(t, func() bool {
 				mu.Lock()
 				defer mu.Unlock()
 				return all > 0 && len(open) == 0
-			}, patience, glance)
+			}, waitLimit, glance)
 		})
 	}
 }

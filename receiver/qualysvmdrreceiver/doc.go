@@ -4,5 +4,5 @@
 //go:generate go tool -modfile=../../tools/go.mod mdatagen metadata.yaml
 
 // Package qualysvmdrreceiver collects host detections, KnowledgeBase entries, assets and the user activity log from
-// Qualys VMDR and hands them on as log records.
+// Qualys VMDR and delivers them as log records.
 package qualysvmdrreceiver

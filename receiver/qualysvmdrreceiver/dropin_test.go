@@ -36,7 +36,7 @@ func collectBodies(t *testing.T, options qualyssim.Options) bodies {
 	core, logged := observer.New(zap.InfoLevel)
 	sink := new(consumertest.LogsSink)
 	stop := start(t, cfg, sink, &statusHost{}, zap.New(core))
-	require.Eventually(t, func() bool { return finished(logged) == 3 }, patience, glance)
+	require.Eventually(t, func() bool { return finished(logged) == 3 }, waitLimit, glance)
 	stop()
 	found := bodies{}
 	for _, logs := range sink.AllLogs() {

@@ -48,6 +48,7 @@ func createDefaultConfig() component.Config {
 			},
 			EnrichTimeout: 10 * time.Minute,
 		}),
+		Hosts: configoptional.Default(defaultHosts()),
 		AssetInventory: configoptional.Default(AssetInventoryConfig{
 			CollectionInterval: 24 * time.Hour,
 			Overlap:            time.Hour,
@@ -94,6 +95,25 @@ func defaultVulnerabilities() VulnerabilitiesConfig {
 			"show_reopened_info":    1,
 			"host_metadata":         "all",
 			"vuln_detection_source": 1,
+		},
+	}
+}
+
+func defaultHosts() HostsConfig {
+	return HostsConfig{
+		CollectionInterval: 24 * time.Hour,
+		Details:            "All",
+		ReportRemoved:      true,
+		MaxRemovedShare:    0.2,
+		APIVersion:         "5.0",
+		PageSize:           1000,
+		Parameters: map[string]any{
+			"show_asset_id":        1,
+			"show_tags":            1,
+			"show_trurisk":         1,
+			"show_trurisk_factors": 1,
+			"show_cloud_tags":      1,
+			"host_metadata":        "all",
 		},
 	}
 }

@@ -104,13 +104,13 @@ func TestHostileAnswersAreErrorsOfThatAnswer(t *testing.T) {
 			stop := start(t, cfg, sink, host, zap.NewNop())
 			require.Eventually(t, func() bool {
 				return host.last() != nil && host.last().Status() == componentstatus.StatusRecoverableError
-			}, patience, glance)
+			}, waitLimit, glance)
 			assert.Equal(t, "ThirdPartyGeneric", host.last().Attributes().AsRaw()["error.type"])
 			assert.ErrorContains(t, host.last().Err(), test.says)
 			healed.Store(true)
 			if test.name != "redirect" { // an ambiguous answer is tried again after minutes only
-				require.Eventually(t, func() bool { return attributes(sink, "vulnerabilityLogs", "qualys.detection.id")["70"] >= 1 }, patience, glance)
-				require.Eventually(t, func() bool { return host.last().Status() == componentstatus.StatusOK }, patience, glance)
+				require.Eventually(t, func() bool { return attributes(sink, "vulnerabilityLogs", "qualys.detection.id")["70"] >= 1 }, waitLimit, glance)
+				require.Eventually(t, func() bool { return host.last().Status() == componentstatus.StatusOK }, waitLimit, glance)
 			}
 			stop()
 			assert.Zero(t, elsewhere.Load(), "nothing is asked of another host")
@@ -132,7 +132,7 @@ func TestNextPageOnAnotherHostIsAskedForHere(t *testing.T) {
 	t.Cleanup(server.Close)
 	sink := new(consumertest.LogsSink)
 	stop := start(t, detectionsOnly(server.URL), sink, &statusHost{}, zap.NewNop())
-	require.Eventually(t, func() bool { return sink.LogRecordCount() == 2 }, patience, glance)
+	require.Eventually(t, func() bool { return sink.LogRecordCount() == 2 }, waitLimit, glance)
 	stop()
 	assert.Equal(t, map[string]int{"70": 1, "80": 1}, attributes(sink, "vulnerabilityLogs", "qualys.detection.id"))
 	assert.Zero(t, elsewhere.Load())

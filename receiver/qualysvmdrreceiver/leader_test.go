@@ -126,16 +126,16 @@ func TestOnlyTheElectedReceiverCollects(t *testing.T) {
 	assert.Empty(t, sim.Requests())
 
 	elections[0].onStart(context.Background())
-	require.Eventually(t, func() bool { return finished(logs[0]) == 1 }, patience, glance)
+	require.Eventually(t, func() bool { return finished(logs[0]) == 1 }, waitLimit, glance)
 	elections[0].onStop()
-	require.Eventually(t, func() bool { return stateOf(hosts[0]) == "Standby" }, patience, glance)
+	require.Eventually(t, func() bool { return stateOf(hosts[0]) == "Standby" }, waitLimit, glance)
 	term, over := context.WithCancel(t.Context())
 	elections[1].onStart(term)
-	require.Eventually(t, func() bool { return logs[1].FilterMessage("dataset is Initialized").Len() == 1 }, patience, glance)
+	require.Eventually(t, func() bool { return logs[1].FilterMessage("dataset is Initialized").Len() == 1 }, waitLimit, glance)
 	over()
-	require.Eventually(t, func() bool { return stateOf(hosts[1]) == "Standby" }, patience, glance)
+	require.Eventually(t, func() bool { return stateOf(hosts[1]) == "Standby" }, waitLimit, glance)
 	elections[0].onStart(t.Context())
-	require.Eventually(t, func() bool { return logs[0].FilterMessage("dataset is Initialized").Len() == 2 }, patience, glance)
+	require.Eventually(t, func() bool { return logs[0].FilterMessage("dataset is Initialized").Len() == 2 }, waitLimit, glance)
 	assert.Positive(t, sinks[0].LogRecordCount())
 	assert.Zero(t, sinks[1].LogRecordCount(), "what the first one has delivered is not delivered again")
 }
@@ -204,7 +204,7 @@ func TestRefusedCredentialsAreNotSentAgainInTheNextTerm(t *testing.T) {
 		e.onStart(t.Context())
 		require.Eventually(t, func() bool {
 			return logged.FilterMessageSnippet("has stopped until").Len() == term+1
-		}, patience, glance)
+		}, waitLimit, glance)
 		e.onStop()
 	}
 	assert.Len(t, sim.Requests(), 1)

@@ -12,6 +12,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/engine"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/metadata"
 )
@@ -49,13 +51,13 @@ func (o *observed) register(telemetry *metadata.TelemetryBuilder) error {
 }
 
 func (o *observed) observeStates(_ context.Context, observer metric.Int64Observer) error {
-	for dataset, current := range o.health.Snapshot() {
+	for name, current := range o.health.Snapshot() {
 		for _, state := range states {
 			value := int64(0)
 			if state == current {
 				value = 1
 			}
-			observer.Observe(value, o.labels(attribute.String("dataset", dataset), attribute.String("state", state.String())))
+			observer.Observe(value, o.labels(attribute.String("dataset", name), attribute.String("state", state.String())))
 		}
 	}
 	return nil
@@ -80,8 +82,18 @@ func (o *observed) observeItems(_ context.Context, observer metric.Int64Observer
 }
 
 func (o *observed) observeQuarantine(_ context.Context, observer metric.Int64Observer) error {
-	if s := o.session.Load(); s != nil && s.detections != nil {
-		observer.Observe(int64(s.detections.Quarantined()), o.labels())
+	s := o.session.Load()
+	if s == nil {
+		return nil
+	}
+	hosts, known := 0, false
+	for _, name := range []string{dataset.Vulnerabilities, dataset.Hosts} {
+		if c, ok := s.datasets[name].(*engine.Collector); ok {
+			hosts, known = hosts+c.Quarantined(), true
+		}
+	}
+	if known {
+		observer.Observe(int64(hosts), o.labels())
 	}
 	return nil
 }

@@ -155,6 +155,7 @@ func (r *vmdrReceiver) startClient(ctx context.Context) error {
 			Receiver:     r.settings.ID.String(),
 			Logger:       r.settings.Logger,
 			Telemetry:    r.telemetry,
+			Tracer:       metadata.Tracer(r.settings.TelemetrySettings),
 			Waits:        waits,
 			Retry:        configretry.BackOffConfig(r.config.RetryOnFailure),
 			InitialDelay: r.config.InitialDelay,
@@ -164,6 +165,7 @@ func (r *vmdrReceiver) startClient(ctx context.Context) error {
 		Client:        r.client,
 		Records:       r.config.records(r.settings),
 		MaxConcurrent: r.config.MaxConcurrentRequests,
+		Events:        r.config.CollectionEvents.Enabled,
 	}
 	if r.shared.Server, err = url.Parse(server.URL); err != nil {
 		return errors.New("server::endpoint: is not a URL")

@@ -34,8 +34,8 @@ import (
 )
 
 const (
-	patience = 20 * time.Second // for what must happen at some time
-	glance   = 10 * time.Millisecond
+	waitLimit = 20 * time.Second // for what must happen at some time
+	glance    = 10 * time.Millisecond
 )
 
 // statusHost is a host that keeps the statuses reported to it.
@@ -159,8 +159,8 @@ func TestAllDatasetsArrive(t *testing.T) {
 	}
 
 	start(t, cfg, sink, host, zap.NewNop())
-	require.Eventually(t, func() bool { return sink.LogRecordCount() >= len(wantDetections)+len(wantEntries)+len(wantAssets) }, patience, glance)
-	require.Eventually(t, func() bool { return host.last() != nil && host.last().Status() == componentstatus.StatusOK }, patience, glance)
+	require.Eventually(t, func() bool { return sink.LogRecordCount() >= len(wantDetections)+len(wantEntries)+len(wantAssets) }, waitLimit, glance)
+	require.Eventually(t, func() bool { return host.last() != nil && host.last().Status() == componentstatus.StatusOK }, waitLimit, glance)
 	assert.Equal(t, wantDetections, attributes(sink, "vulnerabilityLogs", "qualys.detection.id"))
 	assert.Equal(t, wantEntries, attributes(sink, "knowledgeBaseLogs", "qualys.qid"), "every detected QID that has an entry, and no other")
 	assert.Equal(t, wantAssets, attributes(sink, "assetInventory", "qualys.asset.id"), "though tokens expire after two calls")
@@ -172,6 +172,30 @@ func TestAllDatasetsArrive(t *testing.T) {
 			assert.Equal(t, http.MethodPost, r.Method)
 		}
 	}
+}
+
+func TestHostsArriveAndThoseThatAreGone(t *testing.T) {
+	script := &qualyssim.Script{}
+	wantHosts := map[string]int{}
+	for id := int64(1); id <= 30; id++ {
+		script.SetHost(id, qualyssim.ScriptedHost{AssetID: 100 + id})
+		wantHosts[fmt.Sprint(100+id)] = 1
+	}
+	_, url := subscription(t, qualyssim.Options{Script: script})
+	cfg := createDefaultConfig().(*Config)
+	cfg.Server.Endpoint = url
+	cfg.Username, cfg.Password = "user", "pa+ss &%<ö"
+	cfg.InitialDelay = 0
+	cfg.Hosts = configoptional.Some(*cfg.Hosts.GetOrInsertDefault())
+	cfg.Hosts.Get().CollectionInterval = time.Second
+	cfg.Hosts.Get().PageSize = 7
+	sink := new(consumertest.LogsSink)
+	start(t, cfg, sink, &statusHost{}, zap.NewNop())
+	require.Eventually(t, func() bool { return sink.LogRecordCount() >= 30 }, waitLimit, glance)
+	assert.Equal(t, wantHosts, attributes(sink, "hostLogs", "qualys.asset.id"))
+	script.RemoveHost(17)
+	require.Eventually(t, func() bool { return len(attributes(sink, "removedHostLogs", "qualys.asset.id")) > 0 }, waitLimit, glance)
+	assert.Equal(t, map[string]int{"117": 1}, attributes(sink, "removedHostLogs", "qualys.asset.id"))
 }
 
 func TestActivityLogArrives(t *testing.T) {
@@ -198,7 +222,7 @@ func TestActivityLogArrives(t *testing.T) {
 	core, logged := observer.New(zap.InfoLevel)
 	sink := new(consumertest.LogsSink)
 	stop := start(t, cfg, sink, &statusHost{}, zap.New(core))
-	require.Eventually(t, func() bool { return finished(logged) == 1 }, patience, glance)
+	require.Eventually(t, func() bool { return finished(logged) == 1 }, waitLimit, glance)
 	stop()
 	got, ids := map[qualyssim.Activity]int{}, attributes(sink, "userActivityLogs", "log.record.uid")
 	for _, logs := range sink.AllLogs() {
@@ -229,7 +253,7 @@ func TestWrongPasswordIsSentOnceToEachAPIAndShowsInTheStatus(t *testing.T) {
 	stop := start(t, cfg, sink, host, zap.New(core))
 	require.Eventually(t, func() bool {
 		return host.last() != nil && host.last().Status() == componentstatus.StatusPermanentError
-	}, patience, glance)
+	}, waitLimit, glance)
 	attrs := host.last().Attributes().AsRaw()
 	assert.Equal(t, "ThirdPartyConfig", attrs["error.type"])
 	assert.Equal(t, "ThirdPartyConfigError", attrs["error.name"])
@@ -251,7 +275,7 @@ func TestNothingOfThePasswordIsLogged(t *testing.T) {
 	core, logged := observer.New(zap.DebugLevel)
 	sink := new(consumertest.LogsSink)
 	stop := start(t, configFor(url), sink, &statusHost{}, zap.New(core))
-	require.Eventually(t, func() bool { return finished(logged) == 3 }, patience, glance)
+	require.Eventually(t, func() bool { return finished(logged) == 3 }, waitLimit, glance)
 	stop()
 	for _, entry := range logged.All() {
 		printed := fmt.Sprint(entry.Message, entry.ContextMap())
@@ -264,30 +288,66 @@ func TestShutdownWhileAPageArrives(t *testing.T) {
 	sim, url := subscription(t, qualyssim.Options{Hosts: 50, Assets: 50, Faults: qualyssim.Faults{BytesPerSecond: 1000}})
 	sink := new(consumertest.LogsSink)
 	stop := start(t, configFor(url), sink, &statusHost{}, zap.NewNop())
-	require.Eventually(t, func() bool { return len(sim.Requests()) >= 3 }, patience, glance)
+	require.Eventually(t, func() bool { return len(sim.Requests()) >= 3 }, waitLimit, glance)
 	stop() // the pages would take minutes; the test's own time limit is the bound
 	for _, r := range sim.Requests() {
 		assert.False(t, r.Done && r.API == qualyssim.Detections && !r.Aborted, "the page had not ended")
 	}
 }
 
-func TestPositionsAreKeptInTheStorage(t *testing.T) {
+// The QIDs that are detected while no KnowledgeBase is configured must not be without an entry once one is.
+func TestKnowledgeBaseThatWasOffBeginsWithAFullCollection(t *testing.T) {
+	sim, url := subscription(t, qualyssim.Options{Hosts: 10, Assets: 1})
+	extension := storagetest.NewFileBackedStorageExtension("checkpoints", t.TempDir())
+	host := &statusHost{extensions: map[component.ID]component.Component{extension.ID: extension}}
+	// asked is the time filter of the first request for detections with or without the KnowledgeBase.
+	asked := func(knowledgeBase bool) string {
+		sim.ClearRequests()
+		cfg := configFor(url)
+		cfg.AssetInventory = configoptional.None[AssetInventoryConfig]()
+		cfg.Storage = &extension.ID
+		cfg.Vulnerabilities.Get().CollectionInterval = time.Second
+		if !knowledgeBase {
+			cfg.KnowledgeBase = configoptional.None[KnowledgeBaseConfig]()
+		}
+		core, logged := observer.New(zap.InfoLevel)
+		stop := start(t, cfg, new(consumertest.LogsSink), host, zap.New(core))
+		require.Eventually(t, func() bool {
+			return logged.FilterMessage("collection finished").FilterField(zap.String("dataset", "vulnerabilities")).Len() > 0
+		}, waitLimit, glance)
+		stop()
+		for _, r := range sim.Requests() {
+			if r.API == qualyssim.Detections {
+				return r.Form.Get("detection_updated_since")
+			}
+		}
+		require.Fail(t, "no request")
+		return ""
+	}
+	assert.Empty(t, asked(true), "the first collection")
+	assert.NotEmpty(t, asked(true))
+	assert.NotEmpty(t, asked(false))
+	assert.Empty(t, asked(true), "what was detected meanwhile has no entry")
+	assert.NotEmpty(t, asked(true))
+}
+
+func TestCheckpointsAreKeptInTheStorage(t *testing.T) {
 	sim, url := subscription(t, qualyssim.Options{Hosts: 30, Assets: 10})
 	cfg := configFor(url)
-	extension := storagetest.NewFileBackedStorageExtension("positions", t.TempDir())
+	extension := storagetest.NewFileBackedStorageExtension("checkpoints", t.TempDir())
 	cfg.Storage = &extension.ID
 	host := &statusHost{extensions: map[component.ID]component.Component{extension.ID: extension}}
 	sink := new(consumertest.LogsSink)
 	core, logged := observer.New(zap.InfoLevel)
 	stop := start(t, cfg, sink, host, zap.New(core))
-	require.Eventually(t, func() bool { return finished(logged) == 3 }, patience, glance)
+	require.Eventually(t, func() bool { return finished(logged) == 3 }, waitLimit, glance)
 	stop()
 	delivered := sink.LogRecordCount()
 	sim.ClearRequests()
 
 	core, logged = observer.New(zap.InfoLevel)
 	stop = start(t, cfg, sink, host, zap.New(core))
-	require.Eventually(t, func() bool { return logged.FilterMessageSnippet("Initialized").Len() >= 3 }, patience, glance)
+	require.Eventually(t, func() bool { return logged.FilterMessageSnippet("Initialized").Len() >= 3 }, waitLimit, glance)
 	stop()
 	assert.Equal(t, delivered, sink.LogRecordCount(), "finished collections are not repeated by a restart")
 	assert.Empty(t, sim.Requests())

@@ -32,7 +32,7 @@ type option struct {
 func options(t *testing.T) map[string]option {
 	t.Helper()
 	conf := confmap.NewFromStringMap(map[string]any{
-		"vulnerabilities": nil, "knowledge_base": nil, "asset_inventory": nil, "activity_log": nil,
+		"vulnerabilities": nil, "knowledge_base": nil, "hosts": nil, "asset_inventory": nil, "activity_log": nil,
 	})
 	cfg := createDefaultConfig().(*Config)
 	require.NoError(t, conf.Unmarshal(cfg))
@@ -84,6 +84,8 @@ func collectOption(found map[string]option, path string, v reflect.Value) {
 		value = x.String()
 	case *component.ID:
 		value = nil
+	case *int:
+		value = defaultReserve // which holds while none is set
 	default:
 		switch v.Kind() {
 		case reflect.Struct:
@@ -111,7 +113,7 @@ func collectOption(found map[string]option, path string, v reflect.Value) {
 	found[path] = option{value: value}
 }
 
-// same tells whether a value of a YAML document is the default of an option. Durations must be texts.
+// same reports whether a value of a YAML document is the default of an option. Durations must be texts.
 func same(t *testing.T, path string, want, documented any) {
 	t.Helper()
 	duration, ok := want.(time.Duration)

@@ -35,6 +35,9 @@ func newSession(config *Config, shared dataset.Settings, status *health.Reporter
 	if cfg := config.Vulnerabilities.Get(); config.Vulnerabilities.HasValue() {
 		s.addDetections(config, cfg, shared, status)
 	}
+	if cfg := config.Hosts.Get(); config.Hosts.HasValue() {
+		s.add(dataset.Hosts, dataset.NewHosts(shared, cfg.settings(config.account()), status.Dataset(dataset.Hosts), engine.Options{}))
+	}
 	if cfg := config.AssetInventory.Get(); config.AssetInventory.HasValue() {
 		s.add(dataset.AssetInventory, dataset.NewAssets(shared, cfg.settings(), status.Dataset(dataset.AssetInventory), engine.Options{}))
 	}
@@ -69,8 +72,10 @@ func (s *session) addDetections(config *Config, cfg *VulnerabilitiesConfig, shar
 		if kb.EnrichDetections {
 			options.Stages = append(options.Stages, c.Enrich)
 		}
+	} else {
+		options.LoadFirst = func(ctx context.Context) error { return catalog.Forget(ctx, s.store) }
 	}
-	s.detections = dataset.NewDetections(shared, cfg.settings(), status.Dataset(dataset.Vulnerabilities), options)
+	s.detections = dataset.NewDetections(shared, cfg.settings(config.account(), config.removedShare()), status.Dataset(dataset.Vulnerabilities), options)
 	s.datasets[dataset.Vulnerabilities] = s.detections
 	s.loops = append(s.loops, s.runDetections)
 }

@@ -70,14 +70,14 @@ func TestASecondCollectorStandsByAndGoesOnWhereTheFirstOneWas(t *testing.T) {
 	first, second := new(consumertest.LogsSink), new(consumertest.LogsSink)
 	core, logged := observer.New(zap.InfoLevel)
 	stop := start(t, withFiles(url), first, hostWithFiles(t, directory), zap.New(core))
-	require.Eventually(t, func() bool { return finished(logged) == 1 }, patience, glance)
+	require.Eventually(t, func() bool { return finished(logged) == 1 }, waitLimit, glance)
 	requests := len(sim.Requests())
 
 	host := hostWithFiles(t, directory)
 	secondCore, secondLogged := observer.New(zap.InfoLevel)
 	start(t, withFiles(url), second, host, zap.New(secondCore))
-	require.Eventually(t, func() bool { return stateOf(host) == "Standby" }, patience, glance, "it counts as ready")
-	require.Eventually(t, func() bool { return secondLogged.FilterMessage("storage is in use by another collector").Len() == 1 }, patience, glance)
+	require.Eventually(t, func() bool { return stateOf(host) == "Standby" }, waitLimit, glance, "it counts as ready")
+	require.Eventually(t, func() bool { return secondLogged.FilterMessage("storage is in use by another collector").Len() == 1 }, waitLimit, glance)
 	assert.Len(t, sim.Requests(), requests, "a collector that stands by sends nothing")
 
 	touched := int64(0)
@@ -86,7 +86,7 @@ func TestASecondCollectorStandsByAndGoesOnWhereTheFirstOneWas(t *testing.T) {
 	}
 	stop()
 	require.NoError(t, sim.TouchDetection(touched, qualyssim.StatusActive))
-	require.Eventually(t, func() bool { return secondLogged.FilterMessageSnippet("dataset is Initialized").Len() == 1 }, patience, glance)
+	require.Eventually(t, func() bool { return secondLogged.FilterMessageSnippet("dataset is Initialized").Len() == 1 }, waitLimit, glance)
 	assert.Equal(t, 1, secondLogged.FilterMessage("storage is in use by another collector").Len(), "it is said once")
 	assert.NotEqual(t, "Standby", stateOf(host))
 	assert.Zero(t, second.LogRecordCount(), "what the first one has delivered is not delivered again")
@@ -109,7 +109,7 @@ func TestAReceiverThatStandsByStops(t *testing.T) {
 	start(t, withFiles(url), consumertest.NewNop(), hostWithFiles(t, directory), zap.NewNop())
 	host := hostWithFiles(t, directory)
 	stop := start(t, withFiles(url), consumertest.NewNop(), host, zap.NewNop())
-	require.Eventually(t, func() bool { return stateOf(host) == "Standby" }, patience, glance)
+	require.Eventually(t, func() bool { return stateOf(host) == "Standby" }, waitLimit, glance)
 	stop()
 }
 
@@ -121,10 +121,10 @@ func TestACollectorThatHasStoppedForGoodHandsTheStorageOver(t *testing.T) {
 	wrong.Password = "wrong"
 	host := hostWithFiles(t, directory)
 	start(t, wrong, consumertest.NewNop(), host, zap.NewNop())
-	require.Eventually(t, func() bool { return host.last() != nil && host.last().Status() == componentstatus.StatusPermanentError }, patience, glance)
+	require.Eventually(t, func() bool { return host.last() != nil && host.last().Status() == componentstatus.StatusPermanentError }, waitLimit, glance)
 	core, logged := observer.New(zap.InfoLevel)
 	start(t, withFiles(url), consumertest.NewNop(), hostWithFiles(t, directory), zap.New(core))
-	require.Eventually(t, func() bool { return finished(logged) == 1 }, patience, glance)
+	require.Eventually(t, func() bool { return finished(logged) == 1 }, waitLimit, glance)
 }
 
 func TestRefusedCredentialsAreNotSentByTheNextCollector(t *testing.T) {
@@ -135,7 +135,7 @@ func TestRefusedCredentialsAreNotSentByTheNextCollector(t *testing.T) {
 		wrong.Password = "wrong"
 		host := hostWithFiles(t, directory)
 		start(t, wrong, consumertest.NewNop(), host, zap.NewNop())
-		require.Eventually(t, func() bool { return host.last() != nil && host.last().Status() == componentstatus.StatusPermanentError }, patience, glance)
+		require.Eventually(t, func() bool { return host.last() != nil && host.last().Status() == componentstatus.StatusPermanentError }, waitLimit, glance)
 	}
 	assert.Len(t, sim.Requests(), 1)
 }
@@ -189,7 +189,7 @@ func TestAStorageThatIsClosedUnderTheReceiverIsOpenedAgain(t *testing.T) {
 	require.NoError(t, err)
 	core, logged := observer.New(zap.InfoLevel)
 	start(t, cfg, next, host, zap.New(core))
-	require.Eventually(t, func() bool { return finished(logged) == 1 }, patience, glance)
+	require.Eventually(t, func() bool { return finished(logged) == 1 }, waitLimit, glance)
 	assert.EqualValues(t, 2, extension.opened.Load())
 	open, err := sim.DetectionsFor(map[string][]string{"action": {"list"}, "status": {"New,Active,Re-Opened"}})
 	require.NoError(t, err)

@@ -28,6 +28,7 @@ func (c *Config) datasets() []string {
 	}{
 		{dataset.Vulnerabilities, c.Vulnerabilities.HasValue()},
 		{dataset.KnowledgeBase, c.KnowledgeBase.HasValue()},
+		{dataset.Hosts, c.Hosts.HasValue()},
 		{dataset.AssetInventory, c.AssetInventory.HasValue()},
 		{dataset.ActivityLog, c.ActivityLog.HasValue()},
 	} {
@@ -59,14 +60,7 @@ func (c *Config) records(settings receiver.Settings) records.Settings {
 	}
 }
 
-func (c *VulnerabilitiesConfig) settings() dataset.DetectionSettings {
-	merged, preset := lowered(c.Parameters), defaultVulnerabilities().Parameters
-	var defaults []string
-	for _, name := range slices.Sorted(maps.Keys(preset)) {
-		if isDefault(merged, preset, name) {
-			defaults = append(defaults, name)
-		}
-	}
+func (c *VulnerabilitiesConfig) settings(account string, removedShare float64) dataset.DetectionSettings {
 	return dataset.DetectionSettings{
 		Interval:   c.CollectionInterval,
 		Full:       c.FullInterval,
@@ -78,8 +72,32 @@ func (c *VulnerabilitiesConfig) settings() dataset.DetectionSettings {
 		PageSize:   c.PageSize,
 		Status:     c.Status,
 		Parameters: parameters(c.Parameters),
-		Defaults:   defaults,
+		Defaults:   notChosen(c.Parameters, defaultVulnerabilities().Parameters),
+
+		Track:           c.TrackDetections,
+		MaxRemovedShare: removedShare,
+		Account:         account,
 	}
+}
+
+// removedShare is the share of the known hosts, or detections, that may be gone at once.
+func (c *Config) removedShare() float64 {
+	if c.Hosts.HasValue() {
+		return c.Hosts.Get().MaxRemovedShare
+	}
+	return defaultRemovedShare
+}
+
+// notChosen are the names of the default parameters that the user has not changed.
+func notChosen(configured, preset map[string]any) []string {
+	merged := lowered(configured)
+	var defaults []string
+	for _, name := range slices.Sorted(maps.Keys(preset)) {
+		if isDefault(merged, preset, name) {
+			defaults = append(defaults, name)
+		}
+	}
+	return defaults
 }
 
 func (c *KnowledgeBaseConfig) settings(shared dataset.Settings) catalog.Settings {
@@ -99,6 +117,32 @@ func (c *KnowledgeBaseConfig) settings(shared dataset.Settings) catalog.Settings
 		Records:       records,
 		MaxConcurrent: shared.MaxConcurrent,
 	}
+}
+
+func (c *HostsConfig) settings(account string) dataset.HostSettings {
+	return dataset.HostSettings{
+		Interval:        c.CollectionInterval,
+		FullAfter:       fullAfter(c.FullAfter),
+		Details:         c.Details,
+		Version:         c.APIVersion,
+		PageSize:        c.PageSize,
+		Parameters:      parameters(c.Parameters),
+		Defaults:        notChosen(c.Parameters, defaultHosts().Parameters),
+		ReportRemoved:   c.ReportRemoved,
+		MaxRemovedShare: c.MaxRemovedShare,
+		Account:         account,
+	}
+}
+
+// account is who logs in to the API server: what it lists depends on that.
+func (c *Config) account() string {
+	switch {
+	case c.Server.Auth.HasValue():
+		return "authenticator " + c.Server.Auth.Get().AuthenticatorID.String()
+	case c.ClientID != "":
+		return "client " + c.ClientID
+	}
+	return "user " + c.Username
 }
 
 func (c *AssetInventoryConfig) settings() dataset.AssetSettings {

@@ -35,7 +35,7 @@ func (s *Server) handleControl() {
 	})
 }
 
-// receive reads a JSON document strictly and hands it on; its error is a 400.
+// receive reads a JSON document strictly and passes it to take; its error is a 400.
 func receive[T any](take func(T) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var document T

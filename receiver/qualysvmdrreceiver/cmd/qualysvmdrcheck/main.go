@@ -66,7 +66,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	set.StringVar(&o.platform, "platform", "", "Qualys platform such as US2, without --config")
 	set.StringVar(&o.server, "server", "", "`URL` of the API server, instead of the platform's")
 	set.StringVar(&o.gateway, "gateway", "", "`URL` of the API gateway, instead of the platform's")
-	set.StringVar(&o.datasets, "datasets", "vulnerabilities,knowledge_base,asset_inventory,activity_log", "`names` of the datasets to check, without --config")
+	set.StringVar(&o.datasets, "datasets", "vulnerabilities,knowledge_base,hosts,asset_inventory,activity_log", "`names` of the datasets to check, without --config")
 	set.StringVar(&o.clientType, "client-type", "user", "whose the API client in QUALYS_CLIENT_ID is: that of a `user or subscription`, without --config")
 	set.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long each check may take")
 	if err := set.Parse(args); err != nil {

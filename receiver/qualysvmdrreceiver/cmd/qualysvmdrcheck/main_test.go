@@ -94,7 +94,7 @@ func TestPasswordIsNeverPrinted(t *testing.T) {
 	err := run(t.Context(), []string{"--server", url, "--gateway", url}, &out)
 	require.ErrorIs(t, err, errMissing)
 	assert.NotContains(t, out.String()+fmt.Sprint(err), "wrong-s3cret")
-	assert.Equal(t, 4, strings.Count(out.String(), ": login: "))
+	assert.Equal(t, 5, strings.Count(out.String(), ": login: "))
 }
 
 func TestMistakesOnTheCommandLine(t *testing.T) {

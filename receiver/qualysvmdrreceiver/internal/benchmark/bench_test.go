@@ -38,7 +38,7 @@ func forEachForm(b *testing.B, run func(b *testing.B, page []byte)) {
 // BenchmarkSegments reads a page into segments of raw hosts.
 func BenchmarkSegments(b *testing.B) {
 	forEachForm(b, func(b *testing.B, content []byte) {
-		client := clientOf(content, nil)
+		client := clientOf(content)
 		var segment qualys.Segment
 		for b.Loop() {
 			page, err := client.Detections(b.Context(), qualys.DetectionQuery{Version: "5.0"})
@@ -60,13 +60,41 @@ func BenchmarkDetections(b *testing.B) {
 				settings := recordSettings(serverName)
 				settings.JSON = format == "json"
 				reader := newDetectionReader(settings)
-				client := clientOf(page, nil)
+				client := clientOf(page)
 				for b.Loop() {
 					require.NoError(b, reader.read(b.Context(), client, func(records.Chunk) {}))
 				}
 			})
 		})
 	}
+}
+
+// BenchmarkEnriched makes records of a page that carry their entries, on one core.
+func BenchmarkEnriched(b *testing.B) {
+	fields, err := typicalFields()
+	require.NoError(b, err)
+	for _, format := range []string{"structured", "json"} {
+		b.Run(format, func(b *testing.B) {
+			forEachForm(b, func(b *testing.B, page []byte) {
+				settings := recordSettings(serverName)
+				settings.JSON, settings.EnrichFields = format == "json", enrichFields
+				reader := newDetectionReader(settings)
+				client := clientOf(page)
+				for b.Loop() {
+					require.NoError(b, reader.read(b.Context(), client, func(chunk records.Chunk) { enrich(chunk, fields, settings.JSON) }))
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkEncodingJSON makes records whose bodies are JSON by encoding/xml and encoding/json.
+func BenchmarkEncodingJSON(b *testing.B) {
+	forEachForm(b, func(b *testing.B, page []byte) {
+		for b.Loop() {
+			require.NoError(b, readJSONBodies(page, func(plog.Logs) {}))
+		}
+	})
 }
 
 // BenchmarkEncodingXML makes the same records by encoding/xml.
@@ -103,7 +131,7 @@ func BenchmarkAssets(b *testing.B) {
 			b.SetBytes(int64(len(page)))
 			b.ReportAllocs()
 			builder := records.NewAssets(recordSettings(gatewayName))
-			client := clientOf(page, nil)
+			client := clientOf(page)
 			for b.Loop() {
 				require.NoError(b, readAssets(b.Context(), client, builder, func(records.Chunk) {}))
 			}
@@ -111,7 +139,7 @@ func BenchmarkAssets(b *testing.B) {
 	}
 }
 
-// BenchmarkCollection collects a page as the receiver does, with positions in memory and in a file, on one core and on two.
+// BenchmarkCollection collects a page as the receiver does, with checkpoints in memory and in a file, on one core and on two.
 // All records can come again and are remembered, which is the most that storing can cost.
 func BenchmarkCollection(b *testing.B) {
 	page := pageOf(20_000_000, true)

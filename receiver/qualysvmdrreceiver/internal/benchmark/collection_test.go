@@ -34,9 +34,9 @@ type collection struct {
 	page []byte
 	// records is how many there are in the page.
 	records int
-	// storage keeps the positions, nil: in memory.
+	// storage keeps checkpoints, nil: in memory.
 	storage func(context.Context) (storage.Client, error)
-	// overlap decides how many of the records can come again, which is kept with the positions.
+	// overlap decides how many of the records can come again, which is kept with the checkpoints.
 	overlap time.Duration
 }
 
@@ -85,29 +85,12 @@ func (c *collection) run(ctx context.Context, cores int) (time.Duration, error) 
 }
 
 func (c *collection) collector(ctx context.Context, store *checkpoint.Store, sink consumer.Logs) (*engine.Collector, error) {
-	settings := receivertest.NewNopSettings(component.MustNewType("qualysvmdr"))
-	settings.TelemetrySettings = componenttest.NewNopTelemetrySettings()
-	telemetry, err := metadata.NewTelemetryBuilder(settings.TelemetrySettings)
+	shared, err := settingsOf(ctx, store, sink)
 	if err != nil {
 		return nil, err
 	}
-	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{ReceiverID: settings.ID, Transport: "http", ReceiverCreateSettings: settings})
-	if err != nil {
-		return nil, err
-	}
-	retry := configretry.NewDefaultBackOffConfig()
+	shared.Client = clientOf(c.page)
 	state := health.New(health.Settings{Logger: zap.NewNop(), Source: sourceName}, dataset.Vulnerabilities)
-	shared := dataset.Settings{
-		Engine: engine.Settings{
-			Logger: zap.NewNop(), Store: store, Telemetry: telemetry, Deliverer: engine.NewDeliverer(ctx, sink, obs, retry),
-			Waits: &engine.Waits{}, Retry: retry, MaxRecords: batchSize, MaxBytes: batchBytes, Budget: engine.NewBudget(),
-		},
-		Client:        clientOf(c.page, nil),
-		Records:       recordSettings(serverName),
-		Server:        &url.URL{Scheme: "http", Host: serverName},
-		Gateway:       &url.URL{Scheme: "http", Host: gatewayName},
-		MaxConcurrent: 1,
-	}
 	return dataset.NewDetections(shared, dataset.DetectionSettings{
 		Interval: time.Hour,
 		Lookback: 10 * 365 * 24 * time.Hour,
@@ -117,4 +100,29 @@ func (c *collection) collector(ctx context.Context, store *checkpoint.Store, sin
 		PageSize: 10_000,
 		Status:   []string{"New", "Active", "Re-Opened", "Fixed"},
 	}, state.Dataset(dataset.Vulnerabilities), engine.Options{}), nil
+}
+
+// settingsOf are what datasets share, but for the client: one request at a time, and nobody who looks on.
+func settingsOf(ctx context.Context, store *checkpoint.Store, sink consumer.Logs) (dataset.Settings, error) {
+	settings := receivertest.NewNopSettings(component.MustNewType("qualysvmdr"))
+	settings.TelemetrySettings = componenttest.NewNopTelemetrySettings()
+	telemetry, err := metadata.NewTelemetryBuilder(settings.TelemetrySettings)
+	if err != nil {
+		return dataset.Settings{}, err
+	}
+	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{ReceiverID: settings.ID, Transport: "http", ReceiverCreateSettings: settings})
+	if err != nil {
+		return dataset.Settings{}, err
+	}
+	retry := configretry.NewDefaultBackOffConfig()
+	return dataset.Settings{
+		Engine: engine.Settings{
+			Logger: zap.NewNop(), Store: store, Telemetry: telemetry, Deliverer: engine.NewDeliverer(ctx, sink, obs, retry),
+			Waits: &engine.Waits{}, Retry: retry, MaxRecords: batchSize, MaxBytes: batchBytes, Budget: engine.NewBudget(),
+		},
+		Records:       recordSettings(serverName),
+		Server:        &url.URL{Scheme: "http", Host: serverName},
+		Gateway:       &url.URL{Scheme: "http", Host: gatewayName},
+		MaxConcurrent: 1,
+	}, nil
 }

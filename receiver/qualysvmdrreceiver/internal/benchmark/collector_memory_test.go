@@ -41,7 +41,7 @@ type footprint struct {
 }
 
 // collectorConfig collects once. The pages hold detections of all states, and the exporter has no queue, which would hold
-// records that the receiver has handed on.
+// records that the receiver has delivered.
 const collectorConfig = `
 receivers:
   qualysvmdr:

@@ -33,7 +33,10 @@ type detectionRecords struct {
 	// copies makes it build what a host says once, and copy it into each of its records, as the receiver does. A
 	// straightforward program puts the same values again and again.
 	copies bool
-	hash   []byte
+	// json makes it write bodies that are JSON; err is the first error of that.
+	json bool
+	err  error
+	hash []byte
 }
 
 func newDetectionRecords(copies bool, take func(plog.Logs)) *detectionRecords {
@@ -141,6 +144,14 @@ func (r *detectionRecords) record(lr plog.LogRecord, h *xmlHost, d *xmlDetection
 	attrs.PutInt("qualys.detection.id", d.UniqueVulnID)
 	attrs.PutStr("qualys.detection.status", d.Status)
 	attrs.PutInt("qualys.qid", d.QID)
+	if r.json {
+		text, err := jsonText(h, d)
+		if r.err == nil {
+			r.err = err
+		}
+		lr.Body().SetStr(text)
+		return
+	}
 	body := lr.Body().SetEmptyMap()
 	if r.copies {
 		host.CopyTo(body)

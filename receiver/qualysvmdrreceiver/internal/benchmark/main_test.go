@@ -19,6 +19,7 @@ var (
 	printTable      = flag.Bool("table", false, "measure everything and print the table, instead of running tests")
 	rounds          = flag.Int("rounds", 13, "rounds of the table")
 	collectors      = flag.Int("collectors", 5, "collections of which the memory is measured, of each size")
+	hostRounds      = flag.Int("host-rounds", 3, "rounds of comparing a million known hosts")
 	collectorBinary = flag.String("collector", "bin/otelcol-qualysvmdr", "the built collector")
 	simulatorBinary = flag.String("simulator", "bin/simulator", "the built simulator")
 )

@@ -18,7 +18,7 @@ import (
 //go:embed iterparse.py
 var iterparse string
 
-// hasPython tells whether the row of Python can be measured.
+// hasPython reports whether the row of Python can be measured.
 func hasPython() bool {
 	_, err := exec.LookPath("python3")
 	return err == nil

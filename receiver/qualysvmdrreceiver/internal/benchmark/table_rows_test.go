@@ -41,6 +41,9 @@ func (t *table) compare(ctx context.Context) error {
 		if err := compareDetections(ctx, pageOf(pageSize, pretty)); err != nil {
 			return fmt.Errorf("detections (%s): %w", form(pretty), err)
 		}
+		if err := compareJSONBodies(ctx, pageOf(pageSize, pretty)); err != nil {
+			return fmt.Errorf("detections as JSON (%s): %w", form(pretty), err)
+		}
 		if err := compareAssets(ctx, assetPageOf(assetCount, pretty)); err != nil {
 			return fmt.Errorf("assets (%s): %w", form(pretty), err)
 		}
@@ -129,7 +132,7 @@ func (t *table) measureDetections(ctx context.Context) error {
 func (r *detectionRows) round(ctx context.Context, t *table) error {
 	size := len(r.page)
 	reader := newDetectionReader(recordSettings(serverName))
-	client := clientOf(r.page, nil)
+	client := clientOf(r.page)
 	read := func() error { return reader.read(ctx, client, func(records.Chunk) {}) }
 	tokens := xmlstream.NewReader(nil)
 	parse := func() error { return readTokens(tokens, bytes.NewReader(r.page)) }
@@ -232,7 +235,7 @@ func (t *table) measureAssets(ctx context.Context) error {
 		page := assetPageOf(assetCount, pretty)
 		r := t.row(row{name: "asset page to records, against encoding/json, " + form(pretty), required: 2, aim: 3})
 		builder := records.NewAssets(recordSettings(gatewayName))
-		client := clientOf(page, nil)
+		client := clientOf(page)
 		for range *rounds {
 			standard, ours, err := against(func() (time.Duration, error) {
 				return timed(func() error {

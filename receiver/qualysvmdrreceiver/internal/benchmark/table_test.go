@@ -26,6 +26,7 @@ const (
 	share
 	objects
 	megabytes
+	seconds
 	ratio
 )
 
@@ -39,6 +40,8 @@ func (u unit) format(v float64) string {
 		return fmt.Sprintf("%.3f", v)
 	case megabytes:
 		return fmt.Sprintf("%.0f MB", v)
+	case seconds:
+		return fmt.Sprintf("%.1f s", v)
 	default:
 		return fmt.Sprintf("%.3f x", v)
 	}
@@ -131,7 +134,7 @@ func writeTable(ctx context.Context, out io.Writer) error {
 	defer os.RemoveAll(dir)
 	t := &table{dir: dir}
 	began := time.Now()
-	for _, part := range []func(context.Context) error{t.compare, t.measureDetections, t.measureAssets, t.measureMemory} {
+	for _, part := range []func(context.Context) error{t.compare, t.measureDetections, t.measureBodies, t.measureAssets, t.measureKnownHosts, t.measureMemory} {
 		if err := part(ctx); err != nil {
 			return err
 		}

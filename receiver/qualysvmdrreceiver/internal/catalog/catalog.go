@@ -73,8 +73,8 @@ type Catalog struct {
 	// work tells Collect that there may be something to do.
 	work chan struct{}
 
-	mu sync.Mutex // guards everything below
-	state
+	mu    sync.Mutex // guards everything below
+	state state
 	// asked is whether the next collection of detections that begins was told to be a full one.
 	asked bool
 	// detecting is whether a collection of detections runs. Draining is whether QIDs are fetched that do not fill a page.
@@ -89,6 +89,8 @@ type Catalog struct {
 	// size is how many QIDs are asked for at once now.
 	size    int
 	refresh refresh
+	// warned is the end of the wait for entries that was last warned of.
+	warned  time.Time
 	changed chan struct{} // closed when what detections wait for may have come
 }
 

@@ -65,7 +65,7 @@ func (c *Catalog) entryOf(ctx context.Context, qid uint32, known map[uint32]reco
 	case status != records.EntryFound:
 		return status, nil
 	}
-	e, _ := c.entries.get(qid)
+	e := c.entries.get(qid)
 	fields, err := c.fields.of(ctx, qid, e.content)
 	if err != nil || fields == nil {
 		return records.EntryUnavailable, nil
@@ -76,6 +76,7 @@ func (c *Catalog) entryOf(ctx context.Context, qid uint32, known map[uint32]reco
 // await returns what is known of the entries of QIDs when all of it is known, or they cannot be waited for.
 func (c *Catalog) await(ctx context.Context, qids []uint32) (map[uint32]records.EntryStatus, error) {
 	known := make(map[uint32]records.EntryStatus, len(qids))
+	again := map[uint32]bool{} // entries that are fetched once more for their fields
 	waiting := qids
 	wanted := false
 	for {
@@ -83,7 +84,7 @@ func (c *Catalog) await(ctx context.Context, qids []uint32) (map[uint32]records.
 		changed := c.changed
 		c.mu.Unlock()
 		var err error
-		if waiting, err = c.look(ctx, waiting, known); err != nil || len(waiting) == 0 {
+		if waiting, err = c.look(ctx, waiting, known, again); err != nil || len(waiting) == 0 {
 			return known, err
 		}
 		if !wanted {
@@ -95,6 +96,7 @@ func (c *Catalog) await(ctx context.Context, qids []uint32) (map[uint32]records.
 		now := time.Now()
 		until, limited := c.until()
 		if c.ended.Load() || limited && !now.Before(until) {
+			c.goWithout(until)
 			for _, qid := range waiting {
 				known[qid] = records.EntryUnavailable
 			}
@@ -108,6 +110,17 @@ func (c *Catalog) await(ctx context.Context, qids []uint32) (map[uint32]records.
 		if err := wait(ctx, changed, until, limited); err != nil {
 			return nil, err
 		}
+	}
+}
+
+// goWithout says once for each outage that detections do not wait any more. That the dataset has stopped is said elsewhere.
+func (c *Catalog) goWithout(until time.Time) {
+	c.mu.Lock()
+	said := until.Equal(c.warned) || c.ended.Load()
+	c.warned = until
+	c.mu.Unlock()
+	if !said {
+		c.dataset.Log.Warn("detections are delivered without fields of their knowledge base entries: these cannot be had", zap.Time("since", until.Add(-c.settings.EnrichTimeout)))
 	}
 }
 
@@ -141,17 +154,17 @@ func wait(ctx context.Context, changed <-chan struct{}, until time.Time, limited
 	return nil
 }
 
-// look adds what is known of the entries of QIDs, and returns those of which nothing is.
-func (c *Catalog) look(ctx context.Context, qids []uint32, known map[uint32]records.EntryStatus) (waiting []uint32, err error) {
+// look adds what is known of the entries of QIDs, and returns those of which nothing is. Again are those whose fields were lost.
+func (c *Catalog) look(ctx context.Context, qids []uint32, known map[uint32]records.EntryStatus, again map[uint32]bool) (waiting []uint32, err error) {
 	now := make([]entry, len(qids))
 	c.committing.Lock()
 	for i, qid := range qids {
-		now[i], _ = c.entries.get(qid)
+		now[i] = c.entries.get(qid)
 		now[i].qid = qid
 	}
 	c.committing.Unlock()
 	for _, e := range now {
-		status := c.statusOf(ctx, e)
+		status := c.statusOf(ctx, e, again)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -165,7 +178,7 @@ func (c *Catalog) look(ctx context.Context, qids []uint32, known map[uint32]reco
 }
 
 // statusOf returns what is known of an entry, unknown: it is to be waited for.
-func (c *Catalog) statusOf(ctx context.Context, e entry) records.EntryStatus {
+func (c *Catalog) statusOf(ctx context.Context, e entry, again map[uint32]bool) records.EntryStatus {
 	switch {
 	case e.state == absent:
 		return records.EntryNotFound
@@ -184,7 +197,14 @@ func (c *Catalog) statusOf(ctx context.Context, e entry) records.EntryStatus {
 		c.dataset.Log.Error("fields of a knowledge base entry could not be read", zap.Uint32("qid", e.qid), zap.Error(err))
 		return records.EntryUnavailable
 	}
-	// They were damaged, or gave way to others in memory: they are fetched once more.
+	if e.state != delivered {
+		return unknown
+	}
+	// They were damaged, or gave way to others in memory: they are fetched once more, and only once.
+	if again[e.qid] {
+		return records.EntryUnavailable
+	}
+	again[e.qid] = true
 	c.entries.update([]uint32{e.qid}, time.Now(), func(e *entry) {
 		if e.state == delivered {
 			e.state = recheck

@@ -139,12 +139,11 @@ func (s *entries) see(qids []uint32, now time.Time) (unstored []uint32) {
 	return unstored
 }
 
-// get returns what is known of a QID.
-func (s *entries) get(qid uint32) (entry, bool) {
+// get returns what is known of a QID; its state is 0 if nothing is.
+func (s *entries) get(qid uint32) entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, ok := s.byQID[qid]
-	return e, ok
+	return s.byQID[qid]
 }
 
 // update changes what is known of QIDs.
@@ -160,8 +159,7 @@ func (s *entries) update(qids []uint32, now time.Time, change func(*entry)) {
 	}
 }
 
-// turn makes every QID that has one of these states wait for being fetched, and returns them. What is fetched right now goes
-// on.
+// turn makes every QID that has one of these states wait for being fetched, and returns them.
 func (s *entries) turn(to status, now time.Time, from ...status) (turned []uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -211,32 +209,46 @@ func (s *entries) anyDelivered() (uint32, bool) {
 func (s *entries) take(n int) (qids []uint32, first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found := make([]uint32, 0, len(s.queue))
+	type candidate struct {
+		qid    uint32
+		wanted bool
+		first  bool
+	}
+	found := make([]candidate, 0, len(s.queue))
 	for qid := range s.queue {
-		found = append(found, qid)
+		found = append(found, candidate{qid, s.wanted[qid] > 0, s.byQID[qid].content == 0})
 	}
-	rank := func(qid uint32) int {
-		rank := 0
-		if s.wanted[qid] == 0 {
-			rank = 2
+	slices.SortFunc(found, func(a, b candidate) int {
+		switch {
+		case a.wanted != b.wanted:
+			return before(a.wanted)
+		case a.first != b.first:
+			return before(a.first)
 		}
-		if s.byQID[qid].content != 0 {
-			rank++
+		return cmp.Compare(a.qid, b.qid)
+	})
+	for _, one := range found {
+		if len(qids) == n {
+			break
 		}
-		return rank
-	}
-	slices.SortFunc(found, func(a, b uint32) int { return cmp.Or(rank(a)-rank(b), cmp.Compare(a, b)) })
-	for _, qid := range found {
 		if len(qids) == 0 {
-			first = s.byQID[qid].content == 0
+			first = one.first
 		}
-		if len(qids) < n && first == (s.byQID[qid].content == 0) {
-			qids = append(qids, qid)
-			delete(s.queue, qid)
+		if one.first == first {
+			qids = append(qids, one.qid)
+			delete(s.queue, one.qid)
 		}
 	}
 	slices.Sort(qids)
 	return qids, first
+}
+
+// before is what a comparison returns if the first of two comes first.
+func before(first bool) int {
+	if first {
+		return -1
+	}
+	return 1
 }
 
 // queued is how many QIDs are to be fetched that nobody fetches yet.

@@ -40,7 +40,7 @@ func (c *Catalog) fetch(ctx context.Context, g *group) error {
 			return err
 		}
 		if page == nil {
-			c.retry(g, r.left(), triesOf(v, g), v.Response == engine.TooSlow, false)
+			c.retry(g, r.left(), failureOf(v))
 			return nil
 		}
 		var rest qualys.Continuation
@@ -63,17 +63,17 @@ func (c *Catalog) fetch(ctx context.Context, g *group) error {
 	return nil
 }
 
-// triesOf is how often a request for a group must fail like that before that counts against it, 0: it does not.
-func triesOf(v engine.Verdict, g *group) int {
+// failureOf is what a request without a response says about what it asked for.
+func failureOf(v engine.Verdict) failure {
 	switch {
 	case v.NotAccepted:
-		return 1
+		return failure{tries: 1}
 	case v.Response == engine.TooSlow:
-		return triesBroken
+		return failure{tries: triesBroken, slow: true, unanswered: true}
 	case v.Response == engine.Failed:
-		return triesFailed
+		return failure{tries: triesFailed, unanswered: true}
 	}
-	return 0
+	return failure{}
 }
 
 // ask sends a request. It returns neither a page nor an error when the request failed and is to be sent again.
@@ -87,7 +87,9 @@ func (c *Catalog) ask(ctx context.Context, query qualys.EntryQuery, g *group) (*
 		return nil, engine.Verdict{}, err
 	}
 	c.waits(&c.fetching)
+	ctx, span := c.dataset.StartPage(ctx)
 	page, err := c.client.Entries(ctx, query)
+	span.End(err)
 	if err == nil {
 		gate.Open(through)
 		c.answered.Store(true)
@@ -167,13 +169,13 @@ func (c *Catalog) broken(r *reading, err error) {
 	if len(left) == 0 {
 		return // it broke behind the last entry
 	}
-	tries := triesBroken
+	var timeout *qualys.TimeoutError
+	f := failure{tries: triesBroken, slow: errors.As(err, &timeout), within: true}
 	if errors.Is(err, errHeldUp) {
-		tries = 0
+		f.tries = 0
 	}
 	g.failing = c.dataset.Gate.Failing(fmt.Errorf("knowledge base entries: %w", err))
-	var timeout *qualys.TimeoutError
-	c.retry(g, left, tries, errors.As(err, &timeout), true)
+	c.retry(g, left, f)
 }
 
 // missing takes note of the entries that there are none of.
@@ -234,7 +236,7 @@ func (r *reading) begin(page *qualys.EntryPage, builder *records.KnowledgeBase) 
 			asked = false
 			return false
 		}
-		known, _ := c.entries.get(item.QID)
+		known := c.entries.get(item.QID)
 		if known.state == recheck && known.content == item.Content {
 			r.duplicates = append(r.duplicates, *item)
 			return false

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v7"
+	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
@@ -37,6 +38,19 @@ type group struct {
 	failing func()
 	// whole is, of a suspect, how many requests had been answered whole when it became one.
 	whole int
+	// unanswered is whether no response came at last. That can be an outage: then it must fail once more after others were
+	// answered, which proven says.
+	unanswered, proven bool
+}
+
+// failure is how a request for a group failed.
+type failure struct {
+	// tries is how often it must fail like that before that counts against the group, 0: it does not.
+	tries int
+	// slow is whether fewer QIDs at once may be in time, unanswered whether no response came.
+	slow, unanswered bool
+	// within is whether the response broke in its bytes. Otherwise the gate holds up the next request.
+	within bool
 }
 
 // recovered ends the state of error that the group has led to.
@@ -68,11 +82,18 @@ func (c *Catalog) next(ctx context.Context, now time.Time) *group {
 			g.collection = c.state.Collection
 		}
 	} else if len(c.groups) == 0 && c.active.Load() == 0 {
-		// Only suspects are left. passOver has left them because one can be asked for that is known to be readable.
-		qid, _ := c.entries.anyDelivered()
+		// Only suspects are left: an entry that could be read shows whether others can.
+		qid, ok := c.entries.anyDelivered()
+		if !ok {
+			c.groups, c.suspects = append(c.groups, c.suspects...), nil
+			return nil
+		}
 		g.qids, g.probe = []uint32{qid}, true
 	} else {
 		return nil
+	}
+	if g.collection == "" {
+		g.collection = uuid.NewString() // fields were lost before there was a refresh
 	}
 	if !c.collecting {
 		c.collecting = true
@@ -93,18 +114,18 @@ func (c *Catalog) complete(g *group) {
 }
 
 // retry has what is left of a group asked for again: now, when its back-off has ended, or in two halves. Of a single entry,
-// three failures make a suspect. Tries is how many failures are needed, 0: the failure says nothing about the group. Slow is
-// whether fewer QIDs at once may be in time; wait is whether nothing else holds the next request up.
-func (c *Catalog) retry(g *group, left []uint32, tries int, slow, wait bool) {
+// three failures make a suspect.
+func (c *Catalog) retry(g *group, left []uint32, f failure) {
 	if len(left) < len(g.qids) {
 		g.tries.Reset()
 	}
 	g.qids = left
-	if wait {
+	if f.within {
 		g.after = time.Now().Add(g.tries.NextBackOff())
 	}
-	if tries > 0 {
+	if f.tries > 0 {
 		g.failures++
+		g.unanswered = f.unanswered
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -114,14 +135,14 @@ func (c *Catalog) retry(g *group, left []uint32, tries int, slow, wait bool) {
 			g.qids = []uint32{qid} // that one may have become unreadable too
 		}
 		c.groups = append(c.groups, g)
-	case tries == 0, n == 1 && g.failures < triesAlone, n > 1 && g.failures < tries:
+	case f.tries == 0, n == 1 && g.failures < triesAlone, n > 1 && g.failures < f.tries:
 		c.groups = append(c.groups, g)
 	case n == 1:
 		g.whole = c.whole
 		c.suspects = append(c.suspects, g)
 	default:
 		g.recovered()
-		if slow {
+		if f.slow {
 			c.size = max(1, min(c.size, n/2))
 		}
 		for _, half := range [][]uint32{g.qids[:n/2], g.qids[n/2:]} {
@@ -130,22 +151,27 @@ func (c *Catalog) retry(g *group, left []uint32, tries int, slow, wait bool) {
 	}
 }
 
-// passOver gives up the suspects, now that others could be read, until the next refresh. Without any other entry that could
-// tell, they are given up as well.
+// passOver gives up the suspects of which it is known that others can be read, until the next refresh. A single one that breaks
+// its responses is given up as well where there is no other that could tell.
 func (c *Catalog) passOver(ctx context.Context) {
 	c.mu.Lock()
 	if len(c.suspects) == 0 {
 		c.mu.Unlock()
 		return
 	}
-	others := len(c.groups) > 0 || c.entries.queued() > 0 || c.active.Load() > 0
-	if !others {
-		_, others = c.entries.anyDelivered()
+	single := len(c.suspects) == 1 && len(c.groups) == 0 && c.entries.queued() == 0 && c.active.Load() == 0
+	if _, others := c.entries.anyDelivered(); others {
+		single = false
 	}
 	var given []uint32
 	c.suspects = slices.DeleteFunc(c.suspects, func(g *group) bool {
-		if others && c.whole == g.whole {
+		switch {
+		case c.whole == g.whole && (!single || g.unanswered):
 			return false
+		case g.unanswered && !g.proven:
+			g.proven = true
+			c.groups = append(c.groups, g)
+			return true
 		}
 		g.recovered()
 		given = append(given, g.qids...)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
@@ -109,6 +110,9 @@ func (c *Catalog) take(ctx context.Context, stored state, wanted string, lost, f
 	changed := turned != nil || dropped != nil || stored.Fingerprint != wanted || stored.Fields != kept || lost
 	if stored.Fingerprint != wanted {
 		stored.Refreshed, stored.Full = now, now
+	}
+	if turned != nil {
+		stored.Refresh = uuid.NewString()
 	}
 	stored.Fingerprint, stored.Fields = wanted, kept
 	stored.Complete = stored.Complete && !lost

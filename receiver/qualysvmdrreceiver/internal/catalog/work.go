@@ -67,7 +67,7 @@ func (c *Catalog) ready() bool {
 	if n == 0 && len(c.groups) == 0 && len(c.suspects) == 0 && c.active.Load() == 0 {
 		c.draining = false
 	}
-	suspects := len(c.suspects) > 0 // the next request tells whether others can be read
+	suspects := len(c.suspects) > 0 // the next request shows whether others can be read
 	return n > 0 && (c.draining || n >= c.settings.PageSize || suspects) || suspects && len(c.groups) == 0
 }
 
@@ -186,7 +186,7 @@ func (c *Catalog) redeliver(ctx context.Context, now time.Time) {
 	}
 	var turned []uint32
 	c.commit(ctx, func() {
-		turned = c.entries.turn(redeliver, now, delivered)
+		turned = c.entries.turn(redeliver, now, delivered, recheck)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.state.Full, c.state.Refresh = now, uuid.NewString()

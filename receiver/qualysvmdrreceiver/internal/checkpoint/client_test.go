@@ -84,18 +84,18 @@ func (c *client) Close(context.Context) error {
 	return c.closeErr
 }
 
-// position stands for what a dataset stores.
-type position struct {
+// testDocument stands for what a dataset stores.
+type testDocument struct {
 	Host   int64    `json:"host"`
 	Status []string `json:"status,omitempty"`
 }
 
-func put(t *testing.T, s *Store, key string, p position) {
+func put(t *testing.T, s *Store, key string, p testDocument) {
 	t.Helper()
 	require.NoError(t, s.Update(t.Context(), func(tx *Tx) { tx.Put(key, 1, p) }))
 }
 
-func load(t *testing.T, s *Store, key string) (p position, found bool) {
+func load(t *testing.T, s *Store, key string) (p testDocument, found bool) {
 	t.Helper()
 	found, err := s.Load(t.Context(), key, 1, &p)
 	require.NoError(t, err)

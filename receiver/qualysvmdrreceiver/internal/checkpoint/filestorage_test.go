@@ -49,7 +49,7 @@ func TestFileStorageKeepsPositionsOverRestarts(t *testing.T) {
 			update(t, s, func(tx *Tx) {
 				tx.Append(j, sequence(16, count, 700))
 				count += 700
-				tx.Put("vulnerabilities", 1, position{Host: int64(count)})
+				tx.Put("vulnerabilities", 1, testDocument{Host: int64(count)})
 			})
 		}
 		require.NoError(t, s.Close(t.Context()))
@@ -59,14 +59,14 @@ func TestFileStorageKeepsPositionsOverRestarts(t *testing.T) {
 func TestFileStorageThatIsFull(t *testing.T) {
 	directory := t.TempDir()
 	s := openFile(t, directory, 1<<20)
-	put(t, s, "vulnerabilities", position{Host: 1})
+	put(t, s, "vulnerabilities", testDocument{Host: 1})
 	large := make([]string, 1<<20) // 3 MB as JSON
 	err := s.Update(t.Context(), func(tx *Tx) {
-		tx.Put("vulnerabilities", 1, position{Host: 2, Status: large})
-		tx.Put("asset_inventory", 1, position{Host: 3})
+		tx.Put("vulnerabilities", 1, testDocument{Host: 2, Status: large})
+		tx.Put("asset_inventory", 1, testDocument{Host: 3})
 	})
 	require.ErrorIs(t, err, storage.ErrStorageFull)
-	put(t, s, "vulnerabilities", position{Host: 4})
+	put(t, s, "vulnerabilities", testDocument{Host: 4})
 	require.NoError(t, s.Close(t.Context()))
 
 	s = openFile(t, directory, 0)
@@ -90,7 +90,7 @@ func BenchmarkUpdate(b *testing.B) {
 				// A million entries are what a large account has; then its window ends.
 				tx.Clear(j)
 			}
-			tx.Put("vulnerabilities", 1, position{Host: int64(i)})
+			tx.Put("vulnerabilities", 1, testDocument{Host: int64(i)})
 			tx.Append(j, entries)
 		})
 		if err != nil {

@@ -188,7 +188,7 @@ func TestDamagedJournal(t *testing.T) {
 				update(t, s, func(tx *Tx) { tx.Clear(j) })
 				assert.Empty(t, c.data, "the space is lost")
 			})
-			t.Run("can be started afresh without", func(t *testing.T) {
+			t.Run("can begin anew without", func(t *testing.T) {
 				c, s, j := damaged()
 				want := sequence(16, 7, 3)
 				update(t, s, func(tx *Tx) { tx.Append(j, want) })

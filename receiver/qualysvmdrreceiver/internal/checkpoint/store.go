@@ -22,7 +22,7 @@ import (
 
 const documentPrefix = "document/"
 
-var errClosed = errors.New("positions are closed")
+var errClosed = errors.New("the store is closed")
 
 // Store keeps documents and journals in one storage client. It is safe for concurrent use; every key and every journal
 // should have one owner.
@@ -44,7 +44,7 @@ func New(client storage.Client) *Store {
 	return &Store{client: client, pending: map[string][]byte{}, lost: make(chan struct{})}
 }
 
-// Persistent tells whether there is a storage client, so that what is written survives a restart.
+// Persistent reports whether there is a storage client, so that what is written survives a restart.
 func (s *Store) Persistent() bool {
 	return s.client != nil
 }

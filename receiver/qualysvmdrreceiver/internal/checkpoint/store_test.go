@@ -18,13 +18,13 @@ import (
 func TestDocumentSurvivesRestart(t *testing.T) {
 	dir := t.TempDir()
 	id := component.MustNewID("qualysvmdr")
-	want := position{Host: 6506432, Status: []string{"New", "Re-Opened"}}
+	want := testDocument{Host: 6506432, Status: []string{"New", "Re-Opened"}}
 
 	first := New(storagetest.NewFileBackedClient(component.KindReceiver, id, "", dir))
 	require.True(t, first.Persistent())
 	_, found := load(t, first, "vulnerabilities")
-	assert.False(t, found, "a new storage knows a position")
-	put(t, first, "vulnerabilities", position{Host: 1})
+	assert.False(t, found, "a new storage knows document")
+	put(t, first, "vulnerabilities", testDocument{Host: 1})
 	put(t, first, "vulnerabilities", want)
 	require.NoError(t, first.Close(t.Context()))
 
@@ -34,7 +34,7 @@ func TestDocumentSurvivesRestart(t *testing.T) {
 	assert.Equal(t, want, got)
 	require.NoError(t, second.Update(t.Context(), func(tx *Tx) { tx.Delete("vulnerabilities") }))
 	_, found = load(t, second, "vulnerabilities")
-	assert.False(t, found, "a deleted position is still there")
+	assert.False(t, found, "a deleted document is still there")
 	require.NoError(t, second.Close(t.Context()))
 }
 
@@ -55,7 +55,7 @@ func TestLoadTellsWhyADocumentIsOfNoUse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newClient()
 			require.NoError(t, c.Set(t.Context(), "document/assets", []byte(tt.stored)))
-			var p position
+			var p testDocument
 			found, err := New(c).Load(t.Context(), "assets", 1, &p)
 			assert.False(t, found)
 			require.ErrorIs(t, err, tt.want)
@@ -68,9 +68,9 @@ func TestLoadTellsWhyADocumentIsOfNoUse(t *testing.T) {
 func TestLoadReturnsErrorsOfTheStorage(t *testing.T) {
 	c := newClient()
 	c.readErr = errDisk
-	_, err := New(c).Load(t.Context(), "assets", 1, &position{})
+	_, err := New(c).Load(t.Context(), "assets", 1, &testDocument{})
 	require.ErrorIs(t, err, errDisk)
-	assert.NotErrorIs(t, err, ErrUnreadable, "a disk that cannot be read now does not make the position worthless")
+	assert.NotErrorIs(t, err, ErrUnreadable, "a disk that cannot be read now does not make the document worthless")
 }
 
 func TestUpdateIsOneBatch(t *testing.T) {
@@ -79,8 +79,8 @@ func TestUpdateIsOneBatch(t *testing.T) {
 	j, _, err := s.OpenJournal(t.Context(), "delivered", 8)
 	require.NoError(t, err)
 	require.NoError(t, s.Update(t.Context(), func(tx *Tx) {
-		tx.Put("vulnerabilities", 1, position{Host: 1})
-		tx.Put("knowledge_base", 1, position{Host: 2})
+		tx.Put("vulnerabilities", 1, testDocument{Host: 1})
+		tx.Put("knowledge_base", 1, testDocument{Host: 2})
 		tx.Append(j, make([]byte, 3*chunkBytes))
 	}))
 	assert.Len(t, c.history, 1, "a crash between two Batches would leave half of it")
@@ -113,11 +113,11 @@ func TestUpdateRefusesWhatCannotBeWrittenAsAWhole(t *testing.T) {
 			require.NoError(t, err)
 			err = s.Update(t.Context(), func(tx *Tx) {
 				tx.Append(j, make([]byte, 8))
-				tx.Put("good", 1, position{Host: 1})
+				tx.Put("good", 1, testDocument{Host: 1})
 				tt.bad(tx, j)
 			})
 			require.ErrorContains(t, err, tt.want)
-			put(t, s, "next", position{Host: 2})
+			put(t, s, "next", testDocument{Host: 2})
 			assert.Len(t, c.data, 1, "something of the refused Update was written by the next one")
 		})
 	}
@@ -128,27 +128,27 @@ func TestFailedBatchIsWrittenByTheNextUpdate(t *testing.T) {
 	s := New(c)
 	j, _, err := s.OpenJournal(t.Context(), "delivered", 4)
 	require.NoError(t, err)
-	put(t, s, "gone", position{Host: 1})
+	put(t, s, "gone", testDocument{Host: 1})
 
 	c.writeErr = errDisk
 	require.ErrorIs(t, s.Update(t.Context(), func(tx *Tx) {
-		tx.Put("kept", 1, position{Host: 1})
-		tx.Put("replaced", 1, position{Host: 1})
+		tx.Put("kept", 1, testDocument{Host: 1})
+		tx.Put("replaced", 1, testDocument{Host: 1})
 		tx.Delete("gone")
 		tx.Append(j, []byte("aaaa"))
 	}), errDisk)
 	require.ErrorIs(t, s.Update(t.Context(), func(tx *Tx) {
-		tx.Put("replaced", 1, position{Host: 2})
+		tx.Put("replaced", 1, testDocument{Host: 2})
 		tx.Append(j, []byte("bbbb"))
 	}), errDisk)
 	kept, found := load(t, s, "kept")
 	assert.True(t, found, "what is pending cannot be loaded")
-	assert.Equal(t, position{Host: 1}, kept)
+	assert.Equal(t, testDocument{Host: 1}, kept)
 	_, found = load(t, s, "gone")
 	assert.False(t, found, "a pending deletion is not seen")
 
 	c.writeErr = nil
-	put(t, s, "own", position{Host: 3})
+	put(t, s, "own", testDocument{Host: 3})
 	assert.Len(t, c.history, 2, "pending and own writes have to be one Batch")
 
 	after := New(c)
@@ -168,7 +168,7 @@ func TestEmptyUpdateTriesWhatIsPending(t *testing.T) {
 	c := newClient()
 	s := New(c)
 	c.writeErr = errDisk
-	require.ErrorIs(t, s.Update(t.Context(), func(tx *Tx) { tx.Put("assets", 1, position{Host: 1}) }), errDisk)
+	require.ErrorIs(t, s.Update(t.Context(), func(tx *Tx) { tx.Put("assets", 1, testDocument{Host: 1}) }), errDisk)
 	c.writeErr = nil
 	require.NoError(t, s.Update(t.Context(), func(*Tx) {}))
 	_, found := load(t, New(c), "assets")
@@ -183,7 +183,7 @@ func TestPendingIsBoundedByWhatIsKept(t *testing.T) {
 	c.writeErr = errDisk
 	for range 100 {
 		require.ErrorIs(t, s.Update(t.Context(), func(tx *Tx) {
-			tx.Put("vulnerabilities", 1, position{Host: 1})
+			tx.Put("vulnerabilities", 1, testDocument{Host: 1})
 			tx.Clear(j)
 			tx.Append(j, make([]byte, chunkBytes+16))
 		}), errDisk)
@@ -195,7 +195,7 @@ func TestCloseWritesWhatIsPending(t *testing.T) {
 	c := newClient()
 	s := New(c)
 	c.writeErr = errDisk
-	require.ErrorIs(t, s.Update(t.Context(), func(tx *Tx) { tx.Put("assets", 1, position{Host: 1}) }), errDisk)
+	require.ErrorIs(t, s.Update(t.Context(), func(tx *Tx) { tx.Put("assets", 1, testDocument{Host: 1}) }), errDisk)
 	c.writeErr = nil
 	require.NoError(t, s.Close(t.Context()))
 	_, found := load(t, New(c), "assets")
@@ -207,9 +207,9 @@ func TestCloseReturnsWhatWentWrong(t *testing.T) {
 	c.writeErr = errDisk
 	c.closeErr = fmt.Errorf("closing: %w", assert.AnError)
 	s := New(c)
-	require.ErrorIs(t, s.Update(t.Context(), func(tx *Tx) { tx.Put("assets", 1, position{}) }), errDisk)
+	require.ErrorIs(t, s.Update(t.Context(), func(tx *Tx) { tx.Put("assets", 1, testDocument{}) }), errDisk)
 	err := s.Close(t.Context())
-	require.ErrorIs(t, err, errDisk, "a position that could not be written is not told of")
+	require.ErrorIs(t, err, errDisk, "a document that could not be written is not told of")
 	require.ErrorIs(t, err, assert.AnError)
 	require.NoError(t, s.Close(t.Context()), "a second Close reports again")
 }
@@ -218,7 +218,7 @@ func TestClosedStoreFails(t *testing.T) {
 	s := New(newClient())
 	require.NoError(t, s.Close(t.Context()))
 	require.ErrorIs(t, s.Update(t.Context(), func(*Tx) {}), errClosed)
-	_, err := s.Load(t.Context(), "assets", 1, &position{})
+	_, err := s.Load(t.Context(), "assets", 1, &testDocument{})
 	require.ErrorIs(t, err, errClosed)
 	_, _, err = s.OpenJournal(t.Context(), "delivered", 8)
 	require.ErrorIs(t, err, errClosed)
@@ -248,10 +248,10 @@ func TestDatasetsUpdateAtTheSameTime(t *testing.T) {
 			assert.NoError(t, err)
 			for i := range updates {
 				assert.NoError(t, s.Update(t.Context(), func(tx *Tx) {
-					tx.Put(dataset, 1, position{Host: int64(i + 1)})
+					tx.Put(dataset, 1, testDocument{Host: int64(i + 1)})
 					tx.Append(j, make([]byte, 100*16))
 				}))
-				var own position
+				var own testDocument
 				_, err := s.Load(t.Context(), dataset, 1, &own)
 				assert.NoError(t, err)
 				assert.EqualValues(t, i+1, own.Host)

@@ -64,6 +64,7 @@ func NewActivity(shared Settings, settings ActivitySettings, state *health.Datas
 		builders: sync.Pool{New: func() any { return records.NewActivity(shared.Records) }},
 	}
 	a.omitted = &unsupported{log: a.log, own: []string{qualys.ActivitySince}}
+	options.Events = shared.events()
 	options.Selection = []any{shared.Server.Host, settings.Parameters}
 	options.Interval, options.FullAfter = settings.Interval, settings.FullAfter
 	options.Overlap, options.PageSize = settings.Overlap, settings.PageSize

@@ -29,14 +29,12 @@ func activitySettings() dataset.ActivitySettings {
 }
 
 // runActivity runs the dataset activity_log. Each finished collection is noted in finished, if that is not nil.
-func runActivity(h *harness.Harness, settings dataset.ActivitySettings, finished *[]engine.Run) *engine.Collector {
+func runActivity(h *harness.Harness, settings dataset.ActivitySettings, finished *finishedRuns) *engine.Collector {
 	var c *engine.Collector
-	options := engine.Options{Finished: func(_ context.Context, run *engine.Run, _ engine.Counts) error {
-		if finished != nil {
-			*finished = append(*finished, *run)
-		}
-		return nil
-	}}
+	options := engine.Options{}
+	if finished != nil {
+		options = finished.options()
+	}
 	h.Run(func(shared dataset.Settings, status *health.Reporter) func(context.Context) {
 		c = dataset.NewActivity(shared, settings, status.Dataset(dataset.ActivityLog), options)
 		return c.Run
@@ -345,13 +343,13 @@ func TestTruncatedLogWithoutAnAddressGoesOnBehindItsLastRow(t *testing.T) {
 		editActivity(h, withoutAddress)
 		settings := activitySettings()
 		settings.PageSize = 5
-		var finished []engine.Run
-		runActivity(h, settings, &finished)
+		finished := &finishedRuns{}
+		runActivity(h, settings, finished)
 		h.Advance(30 * time.Minute)
 		h.ExpectDelivered(want)
 		h.ExpectLogged(1, "without saying where")
-		require.Len(t, finished, 1)
-		assert.Empty(t, finished[0].Incomplete)
+		require.Len(t, finished.all(), 1)
+		assert.Empty(t, finished.all()[0].Incomplete)
 		assert.Empty(t, activityCalls(h)[0].Form.Get("until_datetime"))
 		assert.NotEmpty(t, activityCalls(h)[1].Form.Get("until_datetime"))
 	})
@@ -374,13 +372,13 @@ func TestTruncatedLogThatCannotGoOnEndsTheCollection(t *testing.T) {
 					addRow(h, at, fmt.Sprint(i))
 				}
 				editActivity(h, test.edit)
-				var finished []engine.Run
-				runActivity(h, activitySettings(), &finished)
+				finished := &finishedRuns{}
+				runActivity(h, activitySettings(), finished)
 				h.Advance(30 * time.Minute)
 				h.ExpectDelivered(eachRow(6, 10))
 				h.ExpectLogged(1, "the collection ends here")
-				require.Len(t, finished, 1)
-				assert.NotEmpty(t, finished[0].Incomplete)
+				require.Len(t, finished.all(), 1)
+				assert.NotEmpty(t, finished.all()[0].Incomplete)
 				h.ExpectState(dataset.ActivityLog, health.Collecting)
 			})
 		})

@@ -86,6 +86,7 @@ func NewAssets(shared Settings, settings AssetSettings, state *health.Dataset, o
 		builders: sync.Pool{New: func() any { return records.NewAssets(shared.Records) }},
 		filtered: true,
 	}
+	options.Events = shared.events()
 	options.Selection = []any{shared.Gateway.Host, settings.IncludeFields, settings.ExcludeFields, settings.Filter}
 	options.Interval, options.Full, options.FullAfter = settings.Interval, settings.Full, settings.FullAfter
 	options.Overlap, options.PageSize = settings.Overlap, settings.PageSize

@@ -37,13 +37,11 @@ func hourlyAssets() dataset.AssetSettings {
 }
 
 // runAssets runs the dataset asset_inventory. Each finished collection is noted in finished, if that is not nil.
-func runAssets(h *harness.Harness, settings dataset.AssetSettings, finished *[]engine.Run) {
-	options := engine.Options{Finished: func(_ context.Context, run *engine.Run, _ engine.Counts) error {
-		if finished != nil {
-			*finished = append(*finished, *run)
-		}
-		return nil
-	}}
+func runAssets(h *harness.Harness, settings dataset.AssetSettings, finished *finishedRuns) {
+	options := engine.Options{}
+	if finished != nil {
+		options = finished.options()
+	}
 	h.Run(func(shared dataset.Settings, status *health.Reporter) func(context.Context) {
 		return dataset.NewAssets(shared, settings, status.Dataset(dataset.AssetInventory), options).Run
 	})
@@ -132,11 +130,16 @@ func TestBetweenFullCollectionsOnlyChangedAssetsArrive(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(h *harness.Harness) {
-				modified := map[int]time.Time{}
-				for id := 100; id < 110; id++ {
-					modified[id] = time.Now().Add(-48 * time.Hour)
+				began := time.Now()
+				modified := func(id int) time.Time {
+					switch changed := began.Add(30 * time.Minute); {
+					case id == 100:
+						return began.Add(-time.Minute)
+					case id == 103 && !time.Now().Before(changed):
+						return changed
+					}
+					return began.Add(-48 * time.Hour)
 				}
-				modified[100] = time.Now().Add(-time.Minute)
 				filtered := 0
 				h.Sim.Intercept(func(_ context.Context, r qualyssim.Request, w http.ResponseWriter, _ func(http.ResponseWriter)) bool {
 					if r.API == qualyssim.Auth {
@@ -156,8 +159,8 @@ func TestBetweenFullCollectionsOnlyChangedAssetsArrive(t *testing.T) {
 					since, _ := time.Parse(timeFormat, value)
 					var selected []string
 					for id := 100; id < 110; id++ {
-						if test.ignored || modified[id].After(since) {
-							selected = append(selected, assetModified(id, modified[id]))
+						if test.ignored || modified(id).After(since) {
+							selected = append(selected, assetModified(id, modified(id)))
 						}
 					}
 					if strings.Contains(r.Path, "count") {
@@ -170,17 +173,15 @@ func TestBetweenFullCollectionsOnlyChangedAssetsArrive(t *testing.T) {
 					assetResponse(w, `"hasMore":0,`, selected...)
 					return true
 				})
-				var finished []engine.Run
-				runAssets(h, hourlyAssets(), &finished)
-				h.Advance(30 * time.Minute)
-				modified[103] = time.Now()
-				h.Advance(10 * time.Hour)
+				finished := &finishedRuns{}
+				runAssets(h, hourlyAssets(), finished)
+				h.Advance(10*time.Hour + 30*time.Minute)
 				h.ExpectDelivered(harness.With(eachAsset(10, 1), "asset 103", 2))
 				assert.Equal(t, test.filters, filtered)
 				h.ExpectLogged(test.rejects, "qualys rejected a default parameter")
-				require.Len(t, finished, 11)
-				assert.Empty(t, finished[0].Incomplete)
-				assert.Equal(t, test.incomplete, finished[10].Incomplete != "")
+				require.Len(t, finished.all(), 11)
+				assert.Empty(t, finished.all()[0].Incomplete)
+				assert.Equal(t, test.incomplete, finished.all()[10].Incomplete != "")
 			})
 		})
 	}
@@ -210,14 +211,14 @@ func TestPageThatDoesNotSayWhetherThereAreMore(t *testing.T) {
 					assetResponse(w, says+`"count":2,"lastSeenAssetId":101,`, assetModified(100, time.Now()), assetModified(101, time.Now()))
 					return true
 				})
-				var finished []engine.Run
-				runAssets(h, assetSettings(), &finished)
+				finished := &finishedRuns{}
+				runAssets(h, assetSettings(), finished)
 				h.Advance(time.Hour)
 				h.ExpectDelivered(eachAsset(3, 1))
 				assert.Equal(t, "101", searches(h)[1].Query.Get("lastSeenAssetId"))
 				h.ExpectLogged(1, "whether there are more")
-				require.Len(t, finished, 1)
-				assert.Empty(t, finished[0].Incomplete)
+				require.Len(t, finished.all(), 1)
+				assert.Empty(t, finished.all()[0].Incomplete)
 			})
 		})
 	}
@@ -249,8 +250,8 @@ func TestListOfAssetsThatDoesNotGoOn(t *testing.T) {
 					}
 					return true
 				})
-				var finished []engine.Run
-				runAssets(h, assetSettings(), &finished)
+				finished := &finishedRuns{}
+				runAssets(h, assetSettings(), finished)
 				h.Advance(time.Hour)
 				assert.Equal(t, 3, answered)
 				want := eachAsset(4, 1)
@@ -259,8 +260,8 @@ func TestListOfAssetsThatDoesNotGoOn(t *testing.T) {
 				}
 				h.ExpectDelivered(want)
 				h.ExpectLogged(1, "does not go on")
-				require.Len(t, finished, 1)
-				assert.NotEmpty(t, finished[0].Incomplete)
+				require.Len(t, finished.all(), 1)
+				assert.NotEmpty(t, finished.all()[0].Incomplete)
 				h.ExpectState(dataset.AssetInventory, health.Collecting)
 				h.Sim.Intercept(nil)
 				h.Advance(24 * time.Hour)
@@ -272,7 +273,7 @@ func TestListOfAssetsThatDoesNotGoOn(t *testing.T) {
 					want["asset 104"] = 2
 				}
 				h.ExpectDelivered(want, "the next collection begins anew")
-				assert.Empty(t, finished[1].Incomplete)
+				assert.Empty(t, finished.all()[1].Incomplete)
 			})
 		})
 	}
@@ -296,12 +297,12 @@ func TestCollectionThatBringsFewerAssetsThanThereAreIsIncomplete(t *testing.T) {
 				settings := assetSettings()
 				settings.PageSize = 300
 				settings.Filter = nil
-				var finished []engine.Run
-				runAssets(h, settings, &finished)
+				finished := &finishedRuns{}
+				runAssets(h, settings, finished)
 				h.Advance(time.Hour)
 				h.ExpectDelivered(eachAsset(200, 1))
-				require.Len(t, finished, 1)
-				assert.Equal(t, test.incomplete, finished[0].Incomplete != "")
+				require.Len(t, finished.all(), 1)
+				assert.Equal(t, test.incomplete, finished.all()[0].Incomplete != "")
 				warned := h.Logs.FilterMessageSnippet("fewer assets").All()
 				if !test.incomplete {
 					assert.Empty(t, warned)

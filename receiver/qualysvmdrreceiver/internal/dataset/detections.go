@@ -44,6 +44,11 @@ type DetectionSettings struct {
 	// Parameters are further parameters of the requests, Defaults the names of those that the user did not choose.
 	Parameters map[string]string
 	Defaults   []string
+	// Track keeps what was last delivered of each open detection, and MaxRemovedShare is the share of them that may be gone at
+	// once. Account is whom the detections are listed for: another one may see others.
+	Track           bool
+	MaxRemovedShare float64
+	Account         string
 }
 
 // detections is the host detection list as a source.
@@ -56,6 +61,7 @@ type detections struct {
 	omitted  *unsupported
 	readers  sync.Pool
 	pages    atomic.Int32 // that are open
+	tracked  *tracked     // nil: they are not
 }
 
 // shownOnly are the names of parameters that select what is shown, and not which detections (Qualys API documentation):
@@ -78,7 +84,10 @@ func NewDetections(shared Settings, settings DetectionSettings, state *health.Da
 		log:      shared.Engine.Logger.With(zap.String("dataset", Vulnerabilities)),
 		records:  shared.Records,
 	}
-	d.records.Server = shared.Server.Hostname()
+	shared.Records.Server = shared.Server.Hostname()
+	d.records.Server = shared.Records.Server
+	options.Events = shared.events()
+	d.records.Stable = settings.Track
 	d.omitted = &unsupported{log: d.log, own: append(slices.Clone(settings.Defaults),
 		string(qualys.UpdatedSince), string(qualys.ProcessedAfter), string(qualys.ScannedAfter), "id_max", "output_format")}
 	d.readers.New = func() any { return newHostReader(min(runtime.GOMAXPROCS(0), maxWorkers), d.records) }
@@ -94,7 +103,58 @@ func NewDetections(shared Settings, settings DetectionSettings, state *health.Da
 	options.Overlap, options.PageSize, options.MaxShards = settings.Overlap, settings.PageSize, shared.MaxConcurrent
 	options.Ordered = true
 	options.GivesWay = settings.Collect != "all"
-	return engine.NewCollector(shared.Engine, Vulnerabilities, state, d, options)
+	if settings.Track {
+		d.track(shared, &options)
+	}
+	c := engine.NewCollector(shared.Engine, Vulnerabilities, state, d, options)
+	if d.tracked != nil {
+		d.tracked.collector = c
+	}
+	return c
+}
+
+// track has the detections tracked.
+func (d *detections) track(shared Settings, options *engine.Options) {
+	shape := d.records
+	shape.MaxRecords, shape.MaxBytes = 0, 0
+	d.tracked = &tracked{
+		store: shared.Engine.Store, log: d.log, share: d.settings.MaxRemovedShare, records: shape, atOnce: max(1, shared.Engine.MaxRecords),
+	}
+	before := options.LoadFirst
+	options.LoadFirst = func(ctx context.Context) error {
+		if before != nil {
+			if err := before(ctx); err != nil {
+				return err
+			}
+		}
+		account, err := engine.Fingerprint(append(options.Selection, d.settings.Account)...)
+		if err != nil {
+			return err
+		}
+		return d.tracked.load(ctx, account)
+	}
+}
+
+// Finish implements [engine.Finisher].
+func (d *detections) Finish(ctx context.Context, run *engine.Run) error {
+	if d.tracked == nil {
+		return nil
+	}
+	limited := d.tracked.collector.Limitation(run)
+	if limited == "" && d.settings.Lookback > 0 {
+		limited = "initial_lookback" // no collection lists everything that is open
+	}
+	return d.tracked.finish(ctx, run, limited)
+}
+
+// Limitation implements [engine.Limited].
+func (d *detections) Limitation(run *engine.Run) string {
+	for _, p := range run.Passes {
+		if p.Filter != "" && d.omitted.omit()[p.Filter] {
+			return "qualys does not take " + p.Filter
+		}
+	}
+	return ""
 }
 
 // Plan implements [engine.Source].
@@ -201,12 +261,27 @@ func (p *detectionPage) Read(ctx context.Context, decide engine.Decide, emit fun
 	if d.pages.Load() > 1 {
 		reader.most = 1 // the other pages keep the processors busy
 	}
+	reader.follow = p.follow()
 	return reader.read(ctx, p.page, p.stop, func(item *records.Item) engine.Decision {
 		if !p.selects(item) {
-			return engine.Skip
+			return notSelected
 		}
 		return decide(item)
 	}, emit)
+}
+
+// follow returns what begins to follow a host whose detections are tracked, nil: they are not.
+func (p *detectionPage) follow() func(context.Context, uint64) *tracking {
+	d, r := p.dataset, p.request
+	if d.tracked == nil {
+		return nil
+	}
+	everything := r.Pass.Filter == "" && r.Pass.Units == nil
+	page := trackedPage{
+		run: r.Sequence, full: r.Full, at: orNow(p.page.ServerTime()).UTC(), whole: everything,
+		leaveOut: !everything && (d.windows.filter == qualys.ProcessedAfter || d.windows.filter == qualys.ScannedAfter),
+	}
+	return func(ctx context.Context, host uint64) *tracking { return d.tracked.begin(ctx, host, page) }
 }
 
 // selects reports whether a pass wants a detection: where the server does not support the time filter, it is applied here.

@@ -9,13 +9,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/engine"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/records"
 )
 
 // hostReader makes records of the hosts of responses, several hosts at a time on as many processors as there are, and
-// hands them on in the order of the response.
+// returns them in the order of the response.
 //
 //	page ──segments──▶ job ──▶ worker: Hosts ▶ Detections ──chunks──▶ job ──▶ read, job by job
 //
@@ -26,6 +27,8 @@ type hostReader struct {
 	// collection is the ID of the collection that the page is of, and most how many workers may read it.
 	collection string
 	most       int
+	// follow, if not nil, begins to follow a host whose detections are tracked.
+	follow func(ctx context.Context, host uint64) *tracking
 }
 
 // worker turns jobs into chunks. Its parts are reused from job to job.
@@ -161,8 +164,18 @@ func newJob(page *qualys.DetectionPage, collection string, first *qualys.Segment
 func (r *hostReader) work(ctx context.Context, w *worker, j *job, decide engine.Decide) {
 	defer close(j.results)
 	var duplicates []records.Item
-	w.records.Begin(j.collected, "", func(item *records.Item) bool {
+	var writes []func(tx *checkpoint.Tx)
+	var host *tracking // of the host that is read, nil: its detections are not tracked
+	w.records.Begin(j.collected, j.collection, func(item *records.Item) bool {
 		d := decide(item)
+		if r.follow != nil && d != notSelected {
+			if host == nil || host.host != item.Unit {
+				host = r.follow(ctx, item.Unit)
+			}
+			if host.meets(item) && d == engine.Take && host.page.leaveOut {
+				d = engine.Duplicate
+			}
+		}
 		if d == engine.Duplicate {
 			duplicates = append(duplicates, *item)
 		}
@@ -187,7 +200,13 @@ func (r *hostReader) work(ctx context.Context, w *worker, j *job, decide engine.
 		}
 	})
 	for {
-		err := w.step()
+		ended, err := w.step()
+		if ended && host != nil {
+			if write := host.end(); write != nil {
+				writes = append(writes, write)
+			}
+			host = nil
+		}
 		if err == nil && !w.records.Full() && len(duplicates) < engine.DuplicatesAtOnce {
 			continue
 		}
@@ -198,8 +217,8 @@ func (r *hostReader) work(ctx context.Context, w *worker, j *job, decide engine.
 		case err != nil:
 			err = &engine.UnitError{Unit: w.records.Host(), Err: w.hosts.Locate(err)}
 		}
-		res := result{chunk: engine.Chunk{Chunk: w.records.Take(), Duplicates: duplicates}}
-		duplicates = nil
+		res := result{chunk: engine.Chunk{Chunk: w.records.Take(), Duplicates: duplicates, Writes: writes}}
+		duplicates, writes = nil, nil
 		if err != io.EOF {
 			res.err = err
 		}
@@ -217,23 +236,23 @@ func (r *hostReader) work(ctx context.Context, w *worker, j *job, decide engine.
 	}
 }
 
-// step reads one element of a host, a detection, or what is around them.
-func (w *worker) step() error {
+// step reads one element of a host, a detection, or what is around them. Ended is whether that was the end of a host.
+func (w *worker) step() (ended bool, err error) {
 	event, err := w.hosts.Next()
 	if err != nil {
-		return err
+		return false, err
 	}
 	switch event {
 	case qualys.BeginHost:
-		return w.records.BeginHost(w.hosts.XML())
+		return false, w.records.BeginHost(w.hosts.XML())
 	case qualys.HostElement:
-		return w.records.HostElement(w.hosts.XML())
+		return false, w.records.HostElement(w.hosts.XML())
 	case qualys.DetectionList:
-		return w.records.DetectionList(w.hosts.XML())
+		return false, w.records.DetectionList(w.hosts.XML())
 	case qualys.Detection:
-		return w.records.Detection(w.hosts.XML())
+		return false, w.records.Detection(w.hosts.XML())
 	case qualys.EndHost:
-		return w.records.EndHost()
+		return true, w.records.EndHost()
 	}
-	return nil
+	return false, nil
 }

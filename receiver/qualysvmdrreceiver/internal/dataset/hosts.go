@@ -67,6 +67,7 @@ func NewHosts(shared Settings, settings HostSettings, state *health.Dataset, opt
 			selecting[name] = value
 		}
 	}
+	options.Events = shared.events()
 	options.Selection = []any{shared.Server.Host, selecting}
 	options.Interval, options.Full, options.FullAfter = settings.Interval, settings.Interval, settings.FullAfter
 	options.PageSize, options.MaxShards = settings.PageSize, shared.MaxConcurrent

@@ -34,15 +34,13 @@ func hostSettings() dataset.HostSettings {
 	}
 }
 
-// runHosts runs the dataset hosts. The last finished collection is noted in last, if that is not nil.
-func runHosts(h *harness.Harness, settings dataset.HostSettings, last *engine.Run) *engine.Collector {
+// runHosts runs the dataset hosts. The finished collections are noted in finished, if that is not nil.
+func runHosts(h *harness.Harness, settings dataset.HostSettings, finished *finishedRuns) *engine.Collector {
 	var c *engine.Collector
-	options := engine.Options{Finished: func(_ context.Context, run *engine.Run, _ engine.Counts) error {
-		if last != nil {
-			*last = *run
-		}
-		return nil
-	}}
+	options := engine.Options{}
+	if finished != nil {
+		options = finished.options()
+	}
 	h.Run(func(shared dataset.Settings, status *health.Reporter) func(context.Context) {
 		c = dataset.NewHosts(shared, settings, status.Dataset(dataset.Hosts), options)
 		return c.Run
@@ -140,20 +138,20 @@ func TestEachCollectionBringsEachHostOnce(t *testing.T) {
 func TestHostThatTwoListsLackIsGone(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {
 		setHosts(h, 40)
-		var last engine.Run
-		runHosts(h, hostSettings(), &last)
+		finished := &finishedRuns{}
+		runHosts(h, hostSettings(), finished)
 		h.Advance(time.Hour)
 		listed := time.Now().Add(-time.Hour).Add(time.Second)
 		removeHosts(h, 3, 2)
 		h.Advance(24 * time.Hour)
 		assert.Empty(t, removedHosts(h), "one list can lack a host by chance")
-		assert.Zero(t, last.Removed)
+		assert.Zero(t, finished.last().Removed)
 		h.Advance(24 * time.Hour)
 		assert.Equal(t, gone(3, 2), removedHosts(h))
-		assert.EqualValues(t, 2, last.Removed)
+		assert.EqualValues(t, 2, finished.last().Removed)
 		h.Advance(5 * 24 * time.Hour)
 		assert.Equal(t, gone(3, 2), removedHosts(h), "each is told once")
-		assert.Zero(t, last.Removed)
+		assert.Zero(t, finished.last().Removed)
 
 		var told plog.LogRecord
 		for _, record := range h.Backend.Records() {
@@ -214,8 +212,8 @@ func TestManyHostsThatAreGoneAtOnce(t *testing.T) {
 				setHosts(h, test.hosts)
 				settings := hostSettings()
 				settings.PageSize = 1000
-				var last engine.Run
-				runHosts(h, settings, &last)
+				finished := &finishedRuns{}
+				runHosts(h, settings, finished)
 				h.Advance(time.Hour)
 				removeHosts(h, 0, test.lost)
 				h.Advance(48 * time.Hour)
@@ -227,7 +225,7 @@ func TestManyHostsThatAreGoneAtOnce(t *testing.T) {
 				text := fmt.Sprintf("%d of %d hosts are no longer listed", test.lost, test.hosts)
 				for range 3 {
 					assert.Empty(t, removedHosts(h), "however often it repeats")
-					assert.EqualValues(t, test.lost, last.Withheld)
+					assert.EqualValues(t, test.lost, finished.last().Withheld)
 					h.ExpectState(dataset.Hosts, health.Error)
 					warned := h.Logs.FilterMessageSnippet("needs attention").All()
 					require.NotEmpty(t, warned)
@@ -235,15 +233,15 @@ func TestManyHostsThatAreGoneAtOnce(t *testing.T) {
 					h.Advance(24 * time.Hour)
 				}
 				h.Stop()
-				runHosts(h, settings, &last)
+				runHosts(h, settings, finished)
 				h.Advance(time.Minute)
 				h.ExpectState(dataset.Hosts, health.Error)
 				h.Stop()
 				settings.MaxRemovedShare = 0.95
-				runHosts(h, settings, &last)
+				runHosts(h, settings, finished)
 				h.Advance(24 * time.Hour)
 				assert.Equal(t, gone(0, test.lost), removedHosts(h), "the share was raised")
-				assert.EqualValues(t, test.lost, last.Removed)
+				assert.EqualValues(t, test.lost, finished.last().Removed)
 				h.ExpectState(dataset.Hosts, health.Collecting)
 			})
 		})

@@ -38,6 +38,16 @@ type Settings struct {
 	Records records.Settings
 	// Server and Gateway are the endpoints: records name their hosts, and what is stored belongs to them.
 	Server, Gateway *url.URL
+	// Events is whether each finished collection is also a record.
+	Events bool
 	// MaxConcurrent is how many requests of an API run at once, at most.
 	MaxConcurrent int
+}
+
+// events is the shape of the records of finished collections, nil: there are none.
+func (s *Settings) events() *records.Settings {
+	if !s.Events {
+		return nil
+	}
+	return &s.Records
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience bounds every wait. It says nothing about how fast something should be: a wait that reaches it has failed.
-const patience = 90 * time.Second
+// waitLimit bounds every wait. It says nothing about how fast something should be: a wait that reaches it has failed.
+const waitLimit = 90 * time.Second
 
 // Collector is one run of the built collector.
 type Collector struct {
@@ -55,7 +55,7 @@ func Start(t testing.TB, config Config) *Collector {
 	t.Cleanup(func() {
 		c.Kill()
 		if t.Failed() {
-			t.Logf("the end of the collector's output:\n%s", c.output.tail(20_000))
+			t.Logf("the end of the collector's output:\n%s", c.output.tail(60_000))
 		}
 	})
 	return c
@@ -80,7 +80,7 @@ func (c *Collector) ExitCode(t testing.TB) int {
 	t.Helper()
 	select {
 	case <-c.exited:
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		require.FailNow(t, "the collector did not end")
 	}
 	return c.command.ProcessState.ExitCode()
@@ -100,7 +100,7 @@ func (c *Collector) AwaitOutput(t testing.TB, text string) {
 // Await waits until a condition holds while the collector runs. It fails the test if the collector ends before.
 func (c *Collector) Await(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	limit := time.NewTimer(patience)
+	limit := time.NewTimer(waitLimit)
 	defer limit.Stop()
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
@@ -109,16 +109,24 @@ func (c *Collector) Await(t testing.TB, what string, condition func() bool) {
 		case <-c.exited:
 			require.FailNow(t, "the collector ended, and never was it so that "+what)
 		case <-limit.C:
+			c.dump()
 			require.FailNow(t, "never was it so that "+what)
 		case <-again.C:
 		}
 	}
 }
 
+// dump ends the collector in a way that tells in its output what each goroutine waits for.
+func (c *Collector) dump() {
+	// The only error is that it has ended already.
+	_ = c.command.Process.Signal(syscall.SIGQUIT)
+	<-c.exited
+}
+
 // run runs the built collector to its end, and returns what it wrote and its exit code.
 func run(t testing.TB, environment []string, args ...string) (text string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	cmd := command(ctx, t, environment, args...)
 	written, err := cmd.CombinedOutput()

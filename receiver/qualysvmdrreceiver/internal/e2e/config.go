@@ -28,7 +28,7 @@ type Config struct {
 	Username, Password string
 	// Exporter is the exporter with its settings, such as Sink.Protobuf.
 	Exporter Exporter
-	// StateDir is where file_storage keeps the position. The receiver has no storage if it is empty.
+	// StateDir is where file_storage keeps checkpoints. The receiver has no storage if it is empty.
 	StateDir string
 	// LogLevel is the level of the collector's log, info if empty.
 	LogLevel string

@@ -204,7 +204,7 @@ func (i inventory) sorted() inventory {
 	return i
 }
 
-// hasAll tells whether as many different records have arrived as are expected.
+// hasAll reports whether as many different records have arrived as are expected.
 func (s *Sink) hasAll(expected inventory) bool {
 	for logType, ids := range expected {
 		if s.Count(logType) < len(ids) {

@@ -93,7 +93,7 @@ func (p *prometheus) query(t *testing.T, expression string) []map[string]string 
 // await waits until a query finds something.
 func (p *prometheus) await(t *testing.T, expression string) {
 	t.Helper()
-	limit := time.NewTimer(patience)
+	limit := time.NewTimer(waitLimit)
 	defer limit.Stop()
 	again := time.NewTicker(100 * time.Millisecond)
 	defer again.Stop()

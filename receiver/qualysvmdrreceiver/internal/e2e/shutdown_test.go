@@ -25,7 +25,7 @@ const halfAPage = `<?xml version="1.0" encoding="UTF-8" ?>
         <DETECTION_LIST>
           <DETECTION><UNIQUE_VULN_ID>1</UNIQUE_VULN_ID><QID>38170</QID>`
 
-// The limits on silence are minutes: a collector that ends within our patience has not waited for them.
+// The limits on silence are minutes: a collector that ends within this limit has not waited for them.
 func TestInterruptWhileAPageArrivesEndsTheCollector(t *testing.T) {
 	arriving := make(chan struct{})
 	var once sync.Once

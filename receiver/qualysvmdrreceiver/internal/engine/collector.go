@@ -42,7 +42,10 @@ type Options struct {
 	Started func(start time.Time)
 	// Finished, if not nil, is told of each finished collection before that is committed, and of what it has done.
 	Finished func(ctx context.Context, run *Run, counts Counts) error
-	// NeedsFull, if not nil, reports whether the next collection must be a full one.
+	// Events, if not nil, is the shape of a record that tells of each finished collection.
+	Events *records.Settings
+	// NeedsFull, if not nil, reports whether the next collection must be a full one. It is asked before each one that is not a
+	// window of a full one.
 	NeedsFull func() bool
 	// LoadFirst, if not nil, reads what others keep and this dataset adds to. Errors are those of the storage.
 	LoadFirst func(context.Context) error
@@ -62,6 +65,8 @@ type Collector struct {
 	known atomic.Pointer[state]
 	// noRanges is whether Qualys does not accept ranges of IDs to leave quarantined units out by.
 	noRanges atomic.Bool
+	// windowLast is whether a window was what moved last: then a full collection gets its turn, though the next window is due.
+	windowLast bool
 	// unlisted is whether the list of IDs cannot be had, until the next full collection begins.
 	unlisted bool
 	// trouble, if not nil, is reported while nothing else is, and recovered ends that.
@@ -183,6 +188,11 @@ func (c *Collector) Collect(ctx context.Context) error {
 			return err
 		}
 	}
+	if c.options.Events != nil {
+		if err := c.tell(ctx, run, counts.plus(c.dataset.progress.spent())); err != nil {
+			return err
+		}
+	}
 	c.state.finish(ctx, run, counts)
 	took := c.dataset.progress.finish(window)
 	c.dataset.Settings.Telemetry.QualysvmdrCollectionDuration.Record(ctx, took.Seconds(), c.dataset.attrs)
@@ -197,9 +207,11 @@ func (c *Collector) choose(ctx context.Context, now time.Time) *Run {
 	c.state.read(func(s *State) { full, window, watermark, fullStarted = s.Full, s.Window, s.Watermark, s.FullStarted })
 	switch {
 	case window != nil:
+		c.windowLast = true
 		c.state.dedup.begin()
 		return window
-	case full != nil && !c.mustGiveWay(full, now):
+	case full != nil && (c.windowLast || !c.mustGiveWay(full, now)):
+		c.windowLast = false
 		return full
 	case full != nil:
 		if watermark.IsZero() {
@@ -207,16 +219,18 @@ func (c *Collector) choose(ctx context.Context, now time.Time) *Run {
 		}
 		return c.begin(ctx, Window{Now: now, Watermark: watermark})
 	}
-	all := watermark.IsZero() ||
+	// It is asked in any case: who needs a full collection sees that one begins.
+	needed := c.options.NeedsFull != nil && c.options.NeedsFull()
+	all := needed || watermark.IsZero() ||
 		c.options.Full > 0 && !now.Before(Due(fullStarted, c.options.Full)) ||
-		fullStarted.Before(c.options.FullAfter) && !now.Before(c.options.FullAfter) ||
-		c.options.NeedsFull != nil && c.options.NeedsFull()
+		fullStarted.Before(c.options.FullAfter) && !now.Before(c.options.FullAfter)
 	return c.begin(ctx, Window{Now: now, Watermark: watermark, Full: all})
 }
 
 // begin begins a collection.
 func (c *Collector) begin(ctx context.Context, w Window) *Run {
 	passes := append(c.source.Plan(w), c.probes(w.Now)...)
+	c.windowLast = !w.Full
 	if w.Full {
 		c.unlisted = false
 	}
@@ -245,7 +259,7 @@ func (c *Collector) begun(ctx context.Context, run *Run, told []time.Time) {
 	}
 	c.state.save(ctx, func() {
 		if run.Start.IsZero() {
-			start, doubt = StartOf(told, time.Now(), c.state.Watermark, c.options.Overlap)
+			start, doubt = StartOf(told, time.Now(), c.state.stored.Watermark, c.options.Overlap)
 			run.Start = start
 		}
 	})
@@ -289,4 +303,15 @@ func (c *Collector) refuseRanges(err error) {
 	if !c.noRanges.Swap(true) {
 		c.dataset.Log.Warn("qualys does not accept ranges of IDs; quarantined hosts are left out with one request more each", zap.Error(err))
 	}
+}
+
+// fullSequence is the sequence number of the full collection that is not finished, 0: there is none.
+func (c *Collector) fullSequence() uint64 {
+	n := uint64(0)
+	c.state.read(func(s *State) {
+		if s.Full != nil {
+			n = s.Full.Sequence
+		}
+	})
+	return n
 }

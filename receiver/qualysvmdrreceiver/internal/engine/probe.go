@@ -36,7 +36,7 @@ func (c *Collector) probes(now time.Time) []Pass {
 			if now.Sub(q.Tried) < every {
 				continue
 			}
-			k := slices.IndexFunc(passes, func(p Pass) bool { return p.Query.equal(q.Query) })
+			k := slices.IndexFunc(passes, func(p Pass) bool { return p.equal(q.Query) })
 			if k < 0 {
 				k = len(passes)
 				passes = append(passes, Pass{Query: q.Query, Deduplicate: true})
@@ -133,7 +133,7 @@ func halves(group []uint64) [][]uint64 {
 
 // probePage asks for quarantined units, some more times if no response comes.
 func (c *Collector) probePage(ctx context.Context, run *Run, p *Pass, group []uint64) (Page, Verdict, error) {
-	r := Request{Pass: p, Collection: run.ID, Limit: len(group), Max: group[len(group)-1]}
+	r := Request{Pass: p, Collection: run.ID, Sequence: run.Sequence, Full: c.fullSequence(), Limit: len(group), Max: group[len(group)-1]}
 	for _, unit := range group {
 		r.Ranges = append(r.Ranges, Range{First: unit, Last: unit})
 	}
@@ -231,6 +231,9 @@ func (c *Collector) probeDeliver(ctx context.Context, b *Batch, counts *Counts) 
 	}
 	c.state.commit(ctx, change, func(tx *checkpoint.Tx) {
 		write(tx)
+		for _, w := range b.Writes {
+			w(tx)
+		}
 		if more != nil {
 			more(tx)
 		}

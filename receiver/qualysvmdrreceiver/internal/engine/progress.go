@@ -22,6 +22,8 @@ type Counts struct {
 	Bytes      int64 `json:"bytes,omitempty"`
 	Duplicates int64 `json:"duplicates,omitempty"`
 	Retries    int64 `json:"retries,omitempty"`
+	// Waited is how long limits were waited for.
+	Waited time.Duration `json:"waited,omitempty"`
 }
 
 // plus returns the sum of two counts.
@@ -29,6 +31,7 @@ func (c Counts) plus(other Counts) Counts {
 	return Counts{
 		Pages: c.Pages + other.Pages, Units: c.Units + other.Units, Records: c.Records + other.Records,
 		Bytes: c.Bytes + other.Bytes, Duplicates: c.Duplicates + other.Duplicates, Retries: c.Retries + other.Retries,
+		Waited: c.Waited + other.Waited,
 	}
 }
 
@@ -46,6 +49,9 @@ type progress struct {
 	running      string     // the collection that has begun, "": none
 	began        time.Time
 	waitedBefore time.Duration
+	// told are the retries and waits that were committed.
+	toldRetries int64
+	toldWaited  time.Duration
 	// stop ends the progress lines of the collection that has begun.
 	stop func()
 }
@@ -65,7 +71,9 @@ func (p *progress) begin(id, window string, before Counts) {
 	defer p.mu.Unlock()
 	p.running = id
 	p.began = time.Now()
-	p.waitedBefore = p.waits.of(p.dataset)
+	p.toldWaited = p.waits.of(p.dataset)
+	p.waitedBefore = p.toldWaited - before.Waited
+	p.toldRetries = before.Retries
 	p.pages.Store(before.Pages)
 	p.units.Store(before.Units)
 	p.records.Store(before.Records)
@@ -99,6 +107,16 @@ func (p *progress) deliver(b *Batch) {
 	p.records.Add(int64(len(b.Items)))
 	p.bytes.Add(int64(b.Bytes))
 	p.duplicates.Add(int64(len(b.Duplicates)))
+}
+
+// spent returns the retries and waits since it was called before, to be committed.
+func (p *progress) spent() Counts {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	retries, waited := p.retries.Load(), p.waits.of(p.dataset)
+	c := Counts{Retries: retries - p.toldRetries, Waited: waited - p.toldWaited}
+	p.toldRetries, p.toldWaited = retries, waited
+	return c
 }
 
 // report logs the progress every 30 seconds until the function that it returns is called, which waits for it to end. It

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
@@ -25,6 +26,8 @@ type Settings struct {
 	Logger    *zap.Logger
 	Store     *checkpoint.Store
 	Telemetry *metadata.TelemetryBuilder
+	// Tracer makes the spans of pages; nil: there are none.
+	Tracer    trace.Tracer
 	Deliverer *Deliverer
 	// Waits tells how long the client has waited for limits.
 	Waits *Waits
@@ -181,7 +184,7 @@ func (d *Dataset) Offer(ctx context.Context, b *Batch) error {
 			recovered()
 		}
 	}()
-	err := d.Settings.Deliverer.Deliver(ctx, b.Logs, Rejections{
+	err := d.deliver(ctx, b, Rejections{
 		Rejected: func(err error) {
 			again := d.Gate.failed(health.FirstPartyGeneric, err)
 			if recovered == nil {
@@ -215,6 +218,24 @@ func (d *Dataset) Offer(ctx context.Context, b *Batch) error {
 		d.Settings.Telemetry.QualysvmdrDuplicatesSuppressed.Add(ctx, int64(len(b.Duplicates)), d.attrs)
 	}
 	d.progress.deliver(b)
+	return nil
+}
+
+// deliver offers a batch: in parts if a stage has made it larger than a batch may be, as receivers refuse larger ones.
+func (d *Dataset) deliver(ctx context.Context, b *Batch, report Rejections) error {
+	if b.Bytes <= d.Settings.MaxBytes || len(b.Items) == 1 {
+		return d.Settings.Deliverer.Deliver(ctx, b.Logs, report)
+	}
+	for from := 0; from < len(b.Items); {
+		to, bytes := from+1, int(b.Items[from].Bytes)
+		for ; to < len(b.Items) && bytes+int(b.Items[to].Bytes) <= d.Settings.MaxBytes; to++ {
+			bytes += int(b.Items[to].Bytes)
+		}
+		if err := d.Settings.Deliverer.Deliver(ctx, part(b.Logs, from, to), report); err != nil {
+			return err
+		}
+		from = to
+	}
 	return nil
 }
 

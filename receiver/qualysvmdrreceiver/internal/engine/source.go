@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/records"
 )
 
@@ -134,8 +135,11 @@ type Cursor struct {
 // Request is what a page is asked for with.
 type Request struct {
 	Pass *Pass
-	// Collection is the ID of the collection that the request is for.
+	// Collection is the ID of the collection that the request is for, Sequence its number in the storage.
 	Collection string
+	Sequence   uint64
+	// Full is the sequence number of the full collection that is not finished, 0: there is none.
+	Full uint64
 	// Cursor is where the page begins.
 	Cursor Cursor
 	// Max is the last unit of the range, 0: it has no end.
@@ -179,6 +183,8 @@ const (
 type Chunk struct {
 	records.Chunk
 	Duplicates []records.Item
+	// Writes are what is to be written when the records have been delivered, together with the cursor.
+	Writes []func(tx *checkpoint.Tx)
 }
 
 // UnitError is an error in the bytes of a response.

@@ -150,7 +150,7 @@ func (d *Dataset) errorEvent(now time.Time, severity severity) event {
 	}
 }
 
-// tell hands on a change that is already made and logged. It may release the reporter's mutex for a while.
+// tell reports a change that is already made and logged. It may release the reporter's mutex for a while.
 func (d *Dataset) tell(e event) {
 	r := d.reporter
 	if r.settings.Events != nil {

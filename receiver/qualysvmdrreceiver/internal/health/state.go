@@ -14,7 +14,7 @@ const (
 	Started                    // its schedule runs
 	Initialized                // its configuration is complete
 	Authenticated              // the endpoint accepted the credentials
-	Collecting                 // data comes in and is handed on
+	Collecting                 // data comes in and is delivered
 	Error                      // it fails and tries again, or has stopped for good
 	Stopping                   // the receiver shuts down
 )

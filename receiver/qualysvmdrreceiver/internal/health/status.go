@@ -63,8 +63,9 @@ func (r *Reporter) report() {
 //
 // The collector allows nothing after a permanent error but Stopping, and nothing comes: datasets that have stopped leave
 // Error only for Stopping, and from then on no status is reported. The first OK waits until every dataset
-// is known to work, or stands by: a collector that does must count as ready. After an error one that is ready to is enough: knowledge_base may have nothing to fetch, so nothing to
-// prove itself with, for a day, and a dataset whose position could be read at last has nothing to ask for before its time.
+// is known to work, or stands by: a collector that does must count as ready. After an error one that is ready to is enough:
+// knowledge_base may have nothing to fetch, so nothing to prove itself with, for a day, and a dataset whose checkpoint could be
+// read at last has nothing to ask for before its time.
 func (r *Reporter) aggregate() status {
 	var worst *Dataset
 	stopped, ready, working := 0, 0, 0

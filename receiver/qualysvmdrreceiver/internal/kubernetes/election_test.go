@@ -36,8 +36,8 @@ import (
 )
 
 const (
-	patience = time.Minute // for what must happen at some time
-	glance   = 10 * time.Millisecond
+	waitLimit = time.Minute // for what must happen at some time
+	glance    = 10 * time.Millisecond
 )
 
 var (
@@ -203,13 +203,13 @@ func (c *cluster) start(t *testing.T, lease, renew, retry time.Duration) *collec
 func TestWhenTheLeaderStopsTheOtherOneGoesOn(t *testing.T) {
 	c := newCluster(t, qualyssim.Options{Hosts: 30})
 	first := c.start(t, 3*time.Second, 2*time.Second, 200*time.Millisecond)
-	require.Eventually(t, func() bool { return len(c.backend.counts()) > 0 }, patience, glance)
+	require.Eventually(t, func() bool { return len(c.backend.counts()) > 0 }, waitLimit, glance)
 	c.backend.hang(true)
 	second := c.start(t, 3*time.Second, 2*time.Second, 200*time.Millisecond)
 	assert.Zero(t, second.terms())
 	first.stop()
 	c.backend.hang(false)
-	require.Eventually(t, func() bool { return second.logged.FilterMessage("collection finished").Len() == 1 }, patience, glance)
+	require.Eventually(t, func() bool { return second.logged.FilterMessage("collection finished").Len() == 1 }, waitLimit, glance)
 	assert.Equal(t, c.onceEach(t), c.backend.counts())
 }
 
@@ -221,17 +221,17 @@ func TestWhenTheAPIServerIsAwayNothingIsLostOrRepeated(t *testing.T) {
 		c.start(t, 3*time.Second, 2*time.Second, 200*time.Millisecond),
 	}
 	terms := func() int { return both[0].terms() + both[1].terms() }
-	require.Eventually(t, func() bool { return c.backend.waiting() == 1 }, patience, glance)
+	require.Eventually(t, func() bool { return c.backend.waiting() == 1 }, waitLimit, glance)
 	require.Equal(t, 1, terms(), "only one collects")
 
 	c.leases.goAway(true)
-	require.Eventually(t, func() bool { return c.backend.waiting() == 0 }, patience, glance, "who is the leader is not known, so nobody may be it")
+	require.Eventually(t, func() bool { return c.backend.waiting() == 0 }, waitLimit, glance, "who is the leader is not known, so nobody may be it")
 	c.backend.hang(false)
 	c.leases.goAway(false)
 	finished := func() int {
 		return both[0].logged.FilterMessage("collection finished").Len() + both[1].logged.FilterMessage("collection finished").Len()
 	}
-	require.Eventually(t, func() bool { return finished() == 1 }, patience, glance)
+	require.Eventually(t, func() bool { return finished() == 1 }, waitLimit, glance)
 	assert.Equal(t, 2, terms())
 	assert.Equal(t, c.onceEach(t), c.backend.counts())
 }
@@ -244,17 +244,17 @@ func TestFiftyTermsLeaveNothingBehind(t *testing.T) {
 	}
 	terms := func() int { return both[0].terms() + both[1].terms() }
 	for term := range 50 {
-		require.Eventually(t, func() bool { return terms() > term }, patience, glance)
+		require.Eventually(t, func() bool { return terms() > term }, waitLimit, glance)
 		c.leases.give("another collector")
-		require.Eventually(t, func() bool { return !strings.Contains(stacks(t), "(*session).run(") }, patience, glance, "the term does not end")
+		require.Eventually(t, func() bool { return !strings.Contains(stacks(t), "(*session).run(") }, waitLimit, glance, "the term does not end")
 		assert.Empty(t, openFiles(t, c.directory))
 		c.leases.give("")
 	}
-	require.Eventually(t, func() bool { return len(c.onceEach(t)) == len(c.backend.counts()) }, patience, glance)
+	require.Eventually(t, func() bool { return len(c.onceEach(t)) == len(c.backend.counts()) }, waitLimit, glance)
 	for _, collector := range both {
 		collector.stop()
 	}
-	require.Eventually(t, func() bool { return !strings.Contains(stacks(t), "qualysvmdrreceiver.(") }, patience, glance, "goroutines go on")
+	require.Eventually(t, func() bool { return !strings.Contains(stacks(t), "qualysvmdrreceiver.(") }, waitLimit, glance, "goroutines go on")
 	assert.Empty(t, openFiles(t, c.directory))
 }
 

@@ -24,10 +24,10 @@ import (
 type leaseServer struct {
 	server *httptest.Server
 
-	mu       sync.Mutex // guards everything below
-	version  int
-	lease    *coordination.Lease
-	away     bool
+	mu      sync.Mutex // guards everything below
+	version int
+	lease   *coordination.Lease
+	away    bool
 }
 
 // newLeaseServer serves until the test ends.

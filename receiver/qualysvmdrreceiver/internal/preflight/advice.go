@@ -14,6 +14,7 @@ import (
 var rights = map[string]string{
 	dataset.Vulnerabilities: "The account needs the VMDR (or VM) module and API access.",
 	dataset.KnowledgeBase:   `Grant the permission "Download vulnerability data from the KnowledgeBase", or leave the section out.`,
+	dataset.Hosts:           "The account needs the VMDR (or VM) module and API access.",
 	dataset.AssetInventory:  `The account needs the GAV or CSAM module, API access and "Allow user view access to all objects".`,
 	dataset.ActivityLog:     "The account needs API access and sight of the activity log.",
 }

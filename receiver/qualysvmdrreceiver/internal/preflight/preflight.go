@@ -94,6 +94,11 @@ func checks(cfg *qualysvmdrreceiver.Config) []check {
 			return opened(c.Entries(ctx, qualys.EntryQuery{Version: k.APIVersion, QIDs: []uint32{knownQID}}))
 		}})
 	}
+	if h := cfg.Hosts.Get(); cfg.Hosts.HasValue() {
+		all = append(all, check{dataset.Hosts, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
+			return opened(c.Hosts(ctx, qualys.HostQuery{Version: h.APIVersion, Details: "Basic", Limit: 1}))
+		}})
+	}
 	if cfg.AssetInventory.HasValue() {
 		all = append(all, check{dataset.AssetInventory, &cfg.Gateway, func(ctx context.Context, c *qualys.Client) error {
 			return opened(c.Assets(ctx, qualys.AssetQuery{PageSize: 1}))

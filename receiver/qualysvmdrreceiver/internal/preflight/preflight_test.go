@@ -41,7 +41,7 @@ func confOf(t *testing.T, text string) *confmap.Conf {
 
 const (
 	password = "pa+ss &w%rd"
-	all      = "vulnerabilities:\nknowledge_base:\nasset_inventory:\nactivity_log:\n"
+	all      = "vulnerabilities:\nknowledge_base:\nhosts:\nasset_inventory:\nactivity_log:\n"
 )
 
 // simulated is a simulated subscription with a configuration of it.
@@ -75,13 +75,13 @@ func TestOneRequestForEachDataset(t *testing.T) {
 	sim, cfg := simulated(t, qualyssim.Options{Hosts: 1000, Assets: 1000}, all)
 	findings, err := Run(t.Context(), cfg, time.Minute, Refusals{})
 	require.NoError(t, err)
-	assert.Equal(t, []string{"vulnerabilities: ok", "knowledge_base: ok", "asset_inventory: ok", "activity_log: ok"}, texts(findings))
+	assert.Equal(t, []string{"vulnerabilities: ok", "knowledge_base: ok", "hosts: ok", "asset_inventory: ok", "activity_log: ok"}, texts(findings))
 	assert.Equal(t, map[qualyssim.API]int{
-		qualyssim.Detections: 1, qualyssim.KnowledgeBase: 1, qualyssim.Auth: 1, qualyssim.Assets: 1, qualyssim.ActivityLog: 1,
+		qualyssim.Detections: 1, qualyssim.KnowledgeBase: 1, qualyssim.HostList: 1, qualyssim.Auth: 1, qualyssim.Assets: 1, qualyssim.ActivityLog: 1,
 	}, sent(sim))
 	for _, r := range sim.Requests() {
 		switch r.API {
-		case qualyssim.Detections, qualyssim.ActivityLog:
+		case qualyssim.Detections, qualyssim.HostList, qualyssim.ActivityLog:
 			assert.Equal(t, "1", r.Form.Get("truncation_limit"), "a cheap request")
 		case qualyssim.KnowledgeBase:
 			assert.Equal(t, "38170", r.Form.Get("ids"), "without ids Qualys would answer with everything it has")
@@ -105,7 +105,7 @@ func TestRefusedLoginIsSentOnceToEachHost(t *testing.T) {
 	cfg.Password = "wrong-s3cret"
 	findings, err := Run(t.Context(), cfg, time.Minute, Refusals{})
 	require.NoError(t, err)
-	require.Len(t, findings, 4)
+	require.Len(t, findings, 5)
 	for _, f := range findings {
 		assert.Equal(t, "login", f.Missing)
 		assert.Contains(t, f.Advice, "platform")
@@ -126,7 +126,7 @@ func TestRefusedLoginIsNotSentForAnotherReceiver(t *testing.T) {
 		more(&another)
 		findings, err := Run(t.Context(), &another, time.Minute, refusals)
 		require.NoError(t, err)
-		require.Len(t, findings, 4)
+		require.Len(t, findings, 5)
 		return findings
 	}
 	first := check(func(*qualysvmdrreceiver.Config) {})

@@ -247,7 +247,7 @@ func manyHosts(count, size int) string {
 	return b.String()
 }
 
-// A page is handed on in pieces of limited size, whatever the sizes of its hosts.
+// A page is read in pieces of limited size, whatever the sizes of its hosts.
 func TestSegments(t *testing.T) {
 	for _, tt := range []struct {
 		name        string

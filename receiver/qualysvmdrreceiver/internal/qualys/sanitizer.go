@@ -30,7 +30,7 @@ var (
 // sanitizer reads JSON and makes it fit for a strict decoder that holds whole tokens: control characters inside strings, which
 // JSON forbids and Qualys sends now and then, become escapes; what a string has beyond maxString is left out; white space is
 // kept to one character; nesting and numbers have their limits; a byte order mark at the beginning is left out. Everything else
-// is handed on as it is, faults included.
+// passes as it is, faults included.
 type sanitizer struct {
 	src      io.Reader
 	limit    int // maxString
@@ -56,7 +56,7 @@ func newSanitizer(src io.Reader) *sanitizer {
 	return &sanitizer{src: src, limit: maxString, buf: make([]byte, sanitizerBuffer)}
 }
 
-// Read hands on what is fit.
+// Read returns what is fit.
 func (g *sanitizer) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -104,7 +104,7 @@ func (g *sanitizer) fill() {
 	}
 }
 
-// scan copies what of in can be handed on to dst, which is as long, and returns how many bytes that are and how many of in
+// scan copies what of in is fit to dst, which is as long, and returns how many bytes that are and how many of in
 // were read. It stops behind what is left out of a string: an escape can come in its place.
 func (g *sanitizer) scan(dst, in []byte) (n, read int, err error) {
 	from, i := 0, 0 // what is between them is to be copied

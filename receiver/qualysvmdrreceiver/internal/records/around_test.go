@@ -210,7 +210,7 @@ func TestItems(t *testing.T) {
 	assert.NotZero(t, item.Bytes)
 	item.Content, item.Bytes = 0, 0
 	assert.Equal(t, Item{
-		Unit: 7, Key: 6, QID: 8, Status: "Re-Opened", Open: true,
+		Unit: 7, Key: 6, QID: 8, Status: "Re-Opened", Open: true, Unique: true,
 		Updated: unix(2026, 2, 2), Found: unix(2026, 2, 1), Processed: unix(2026, 2, 3), Scanned: unix(2026, 1, 5),
 	}, item)
 

@@ -20,6 +20,7 @@ type builder struct {
 	arena     arena
 	hasher    hasher
 	collected pcommon.Timestamp
+	share     bool // whether records have values in common
 	// collection is the ID of the collection, which every record carries.
 	collection string
 	keep       func(*Item) bool
@@ -39,7 +40,7 @@ func newBuilder(settings Settings) builder {
 	if settings.MaxBytes <= 0 {
 		settings.MaxBytes = math.MaxInt
 	}
-	return builder{settings: settings, current: Chunk{Logs: plog.NewLogs()}}
+	return builder{settings: settings, share: sharesValues(), current: Chunk{Logs: plog.NewLogs()}}
 }
 
 // begin sets what the following records have in common. What was made before and not taken is dropped: who gave up reading

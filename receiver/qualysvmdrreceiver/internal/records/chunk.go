@@ -40,12 +40,16 @@ type Item struct {
 	// Stable is, of a detection, the same hash without what changes with every scan: LastProcessedDateTime,
 	// LastTestDateTime, LastFoundDateTime and TimesFound. It is 0 without [Settings.Stable].
 	Stable uint64
+	// AssetID is, of a detection, the asset ID of its host, 0: unknown.
+	AssetID uint64
 	// QID is the entry that belongs to the detection, 0: unknown.
 	QID uint32
 	// Bytes is the size of the body's text.
 	Bytes int32
 	// Open reports whether the record is a detection that is not Fixed.
 	Open bool
+	// Unique reports whether Key is the UNIQUE_VULN_ID of a detection.
+	Unique bool
 	// Status is the detection's, as it was sent.
 	Status string
 	// Updated is LAST_UPDATE_DATETIME; of an entry when it was last modified; of an asset lastUpdatedDate, else

@@ -116,10 +116,7 @@ func (d *Detections) Detection(x *xmlstream.Reader) error {
 		lr.Body().SetStr(d.arena.keep(d.json))
 	} else {
 		m := lr.Body().SetEmptyMap()
-		if d.settings.EnrichFields != nil {
-			m.EnsureCapacity(d.host.body.Len() + 1) // Enrich adds one
-		}
-		d.host.body.CopyTo(m)
+		d.host.body.put(m, 1) // Enrich adds one
 		v, _ := m.Get(t.interner.detection.text)
 		putMap(v.SetEmptyMap(), t.nodes, d.arena.keep(t.text))
 	}
@@ -151,11 +148,14 @@ func (d *Detections) identify() {
 		Scanned:   d.host.scanned,
 	}
 	d.item.Open = !strings.EqualFold(d.item.Status, fixed)
+	if d.host.hasAssetID && d.host.assetID > 0 {
+		d.item.AssetID = uint64(d.host.assetID)
+	}
 	if d.settings.Stable {
 		d.item.Stable = d.hasher.stable(t.nodes, t.text)
 	}
 	if id, ok := intOf(t.nodes, d.at[roleUniqueVulnID]); ok && id > 0 {
-		d.item.Key = uint64(id)
+		d.item.Key, d.item.Unique = uint64(id), true
 	} else {
 		d.item.Key = d.hasher.identity(d.host.id, t.nodes, t.text, &d.at)
 	}

@@ -2,15 +2,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package records makes log records of what the Qualys client reads: one for
-// each detection, KnowledgeBase entry, asset and row of the activity log.
+// each detection, KnowledgeBase entry, host, asset and row of the activity log.
 //
-// There is a builder for each dataset: [Detections], [KnowledgeBase], [Assets]
-// and [Activity]. All work the same way. Begin says when what follows was
+// There is a builder for each dataset: [Detections], [KnowledgeBase], [Hosts],
+// [Assets] and [Activity]. All work the same way. Begin says when what follows was
 // collected and which records are wanted; the other methods read one element,
 // object or row each from where the client's reader stands; Take hands out the
 // [Chunk] that has been gathered, and Full says when to do so. What could not
 // be read whole leaves no trace: after an error the Chunk holds every record
-// that was complete before.
+// that was complete before. [Removals] builds the records of what is gone, and
+// [CollectionEventChunk] that of a collection that has finished: nothing is read
+// for them.
+//
+// Detections are enriched after they were built: the KnowledgeBase builder hands
+// out the fields of an entry, [ParseEntryFields] makes them ready, and [Enrich]
+// adds them to one record after the other.
 //
 // # Names
 //
@@ -30,7 +36,8 @@
 //   - An element of a host or an entry that would take a key which the record
 //     itself uses (LogType, and in a host Detection and KnowledgeBase) gets Qualys before its key.
 //   - Elements of a host that come after its first detections stand behind the
-//     detection in the bodies of its records.
+//     detection in the bodies of its later records.
+//   - What is nested deeper than 30 levels is a string: the JSON of it.
 //   - A whole number of an asset that does not fit into 64 bits, signed, is a
 //     string of its digits in a map, and the number as it was sent in JSON.
 //   - A name that an asset's object has twice becomes a list, too.

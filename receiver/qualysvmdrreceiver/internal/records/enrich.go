@@ -13,10 +13,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/go-json-experiment/json/jsontext"
-	"go.opentelemetry.io/collector/featuregate"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
-	"go.opentelemetry.io/collector/pdata/xpdata"
 )
 
 // knowledgeBaseKey is the key under which a detection carries its entry's fields, and statusKey the first one in there.
@@ -61,37 +59,8 @@ type EntryFields struct {
 
 // entryValues are the fields as a body that is a map has them, with the status before them.
 type entryValues struct {
-	fields pcommon.Map
-	shared *xpdata.MapBuilder // what all records of the entry hold, nil: each gets a copy
-	bytes  int                // of keys and strings, as Item.Bytes has them
-}
-
-// put fills a map that is empty. Copying dozens of values into each record would take as long as half of all else that is done
-// for it, so that the records share them. They are marked read-only before they are offered: whoever changes them later has
-// copied them first.
-func (v *entryValues) put(m pcommon.Map) {
-	if v.shared == nil {
-		v.fields.CopyTo(m)
-		return
-	}
-	builder := cloned(v.shared) // it is empty when the map has what it holds
-	builder.UnsafeIntoMap(m)
-}
-
-// cloned returns a copy of a builder, which holds the same values. The state that is copied with it counts references to data
-// in a pipeline, of which a builder has none.
-func cloned[T any](builder *T) T { return *builder }
-
-// sharesValues reports whether records may hold the same values. They may not where values that are no longer used are given
-// to others: they would be given away more than once.
-func sharesValues() bool {
-	known, pooled := false, false
-	featuregate.GlobalRegistry().VisitAll(func(gate *featuregate.Gate) {
-		if gate.ID() == "pdata.useProtoPooling" {
-			known, pooled = true, gate.IsEnabled()
-		}
-	})
-	return known && !pooled
+	sharedMap
+	bytes int // of keys and strings, as Item.Bytes has them
 }
 
 // ParseEntryFields parses what [KnowledgeBase.Begin] has handed out. It keeps nothing of stored. An error says that it is
@@ -111,18 +80,11 @@ func ParseEntryFields(stored []byte) (*EntryFields, error) {
 
 // valuesOf makes values of the members of a valid JSON object, which have a comma before them.
 func valuesOf(members string) *entryValues {
+	values := pcommon.NewMap()
+	values.PutStr(statusKey, EntryFound.String())
 	d := fieldDecoder{Decoder: jsontext.NewDecoder(strings.NewReader("{" + strings.TrimPrefix(members, ",") + "}"))}
-	b := new(xpdata.MapBuilder)
-	b.AppendEmpty(statusKey).SetStr(EntryFound.String())
-	d.object(b)
-	v := &entryValues{bytes: len(statusKey) + len(EntryFound.String()) + d.bytes}
-	if sharesValues() {
-		v.shared = b
-		return v
-	}
-	v.fields = pcommon.NewMap()
-	b.UnsafeIntoMap(v.fields)
-	return v
+	d.object(values)
+	return &entryValues{sharedMap: newSharedMap(values, sharesValues()), bytes: len(statusKey) + len(EntryFound.String()) + d.bytes}
 }
 
 // fieldDecoder reads what this package has written, and has checked to be JSON: there are no errors left.
@@ -131,13 +93,12 @@ type fieldDecoder struct {
 	bytes int
 }
 
-// object adds the members of an object, whose keys are different ones, to what m holds.
-func (d *fieldDecoder) object(m *xpdata.MapBuilder) {
+func (d *fieldDecoder) object(m pcommon.Map) {
 	d.token()
 	for d.PeekKind() == '"' {
 		key := d.token().String()
 		d.bytes += len(key)
-		d.value(key, m.AppendEmpty(key))
+		d.value(key, m.PutEmpty(key))
 	}
 	d.token()
 }
@@ -145,9 +106,7 @@ func (d *fieldDecoder) object(m *xpdata.MapBuilder) {
 func (d *fieldDecoder) value(key string, v pcommon.Value) {
 	switch d.PeekKind() {
 	case '{':
-		var b xpdata.MapBuilder
-		d.object(&b)
-		b.UnsafeIntoMap(v.SetEmptyMap())
+		d.object(v.SetEmptyMap())
 	case '[':
 		d.token()
 		for s := v.SetEmptySlice(); d.PeekKind() != ']' && d.PeekKind() != 0; {
@@ -212,7 +171,7 @@ func enrichMap(body pcommon.Map, status EntryStatus, fields *EntryFields) int {
 		return len(knowledgeBaseKey) + len(statusKey) + len(status.String())
 	}
 	values := fields.values()
-	values.put(entry)
+	values.put(entry, 0)
 	return len(knowledgeBaseKey) + values.bytes
 }
 

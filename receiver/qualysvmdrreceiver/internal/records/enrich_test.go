@@ -12,7 +12,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/featuregate"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
@@ -174,24 +173,6 @@ func TestFieldsAreSharedSafely(t *testing.T) {
 		})
 	}
 	wg.Wait()
-}
-
-// Where the collector gives values that are no longer used to others, records must not hold the same ones.
-func TestFieldsAreCopiedWherePdataIsPooled(t *testing.T) {
-	const gate = "pdata.useProtoPooling"
-	require.NoError(t, featuregate.GlobalRegistry().Set(gate, true))
-	t.Cleanup(func() { require.NoError(t, featuregate.GlobalRegistry().Set(gate, false)) })
-	fields, err := ParseEntryFields([]byte(richFields))
-	require.NoError(t, err)
-	first, second := enriched(t, false, oneHost("<DETECTION/>"), EntryFound, fields), enriched(t, false, oneHost("<DETECTION/>"), EntryFound, fields)
-	want := onlyRecord(t, second).Body().AsString()
-	entry, ok := onlyRecord(t, first).Body().Map().Get("KnowledgeBase")
-	require.True(t, ok)
-	for _, v := range entry.Map().All() {
-		v.SetStr("of somebody else")
-	}
-	assert.Equal(t, want, onlyRecord(t, second).Body().AsString())
-	assert.Contains(t, want, `"Title":"a \"b\" €"`)
 }
 
 // enrichedOf returns the detections of the test data with an entry that is known, and with ones that are not.

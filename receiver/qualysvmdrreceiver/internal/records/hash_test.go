@@ -138,7 +138,7 @@ func TestHashesOfEntriesAndAssets(t *testing.T) {
 	assert.NotEqual(t, identity(`{"x":1}`), identity(`{"x":2}`), "all, with neither")
 }
 
-// Positions remember hashes: an asset must have the same one in every version of the receiver.
+// Checkpoints hold hashes: an asset must have the same one in every version of the receiver.
 func TestTheHashOfAnAssetIsThatOfItsTokens(t *testing.T) {
 	hashed := newTokens()
 	var all []byte

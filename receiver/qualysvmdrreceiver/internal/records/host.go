@@ -19,8 +19,8 @@ type host struct {
 	ready    bool // what follows says all that the tape does
 
 	nodes          []node
-	body           pcommon.Map // with an empty value for the detection
-	prefix, suffix []byte      // the same as JSON, around the detection
+	body           sharedMap // with an empty value for the detection
+	prefix, suffix []byte    // the same as JSON, around the detection
 	bytes          int
 	content        uint64 // hash of what the host says
 	truncated      []string
@@ -34,7 +34,7 @@ type host struct {
 var hostName = &element{host: true}
 
 func newHost() host {
-	h := host{tape: newTape(newInterner(elementRoles)), body: pcommon.NewMap()}
+	h := host{tape: newTape(newInterner(elementRoles))}
 	h.reset()
 	return h
 }
@@ -211,8 +211,9 @@ func (h *host) write(b *builder, detection int) {
 	for i := 1; i < len(h.nodes); i++ {
 		h.bytes += len(h.nodes[i].key.text) + int(h.nodes[i].len)
 	}
-	h.body.Clear()
-	putMap(h.body, h.nodes, b.arena.keep(text))
+	body := pcommon.NewMap()
+	putMap(body, h.nodes, b.arena.keep(text))
+	h.body = newSharedMap(body, b.share)
 }
 
 // know notes what the records say of the host around their bodies.

@@ -7,8 +7,6 @@ import (
 	"bytes"
 	"math"
 	"strconv"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // appendMembers appends siblings as the members of a JSON object, without the braces.
@@ -28,7 +26,7 @@ func appendValue(dst []byte, nodes []node, text []byte) []byte {
 	n := &nodes[0]
 	switch n.kind {
 	case str:
-		dst, _ = jsontext.AppendQuote(dst, text[n.off:n.off+n.len]) // the readers have repaired it
+		dst = appendQuoted(dst, text[n.off:n.off+n.len])
 	case number:
 		dst = append(dst, text[n.off:n.off+n.len]...)
 	case integer:

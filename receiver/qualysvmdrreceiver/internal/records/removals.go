@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
-// ReasonNotListed: a complete list did not hold it any more. Qualys tells nobody why.
+// ReasonNotListed is that a complete list did not hold it any more: Qualys tells nobody why.
 const ReasonNotListed = "not_listed"
 
 // Removals builds the records of hosts and detections that are gone.
