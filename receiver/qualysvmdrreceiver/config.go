@@ -72,6 +72,9 @@ type Config struct {
 	MaxConcurrentRequests int `mapstructure:"max_concurrent_requests"`
 	// ConcurrencyReserve is how many of the requests at once that Qualys allows are left to other users of the subscription.
 	ConcurrencyReserve int `mapstructure:"concurrency_reserve"`
+	// LeaderElector is the extension that elects the one of several collectors that collects; nil: every one does, unless another
+	// one has the storage open.
+	LeaderElector *component.ID `mapstructure:"k8s_leader_elector"`
 	// RetryOnFailure is the back-off between tries, of requests and of deliveries. Tries never end.
 	RetryOnFailure RetryConfig `mapstructure:"retry_on_failure"`
 	// InitialDelay is the time from the start to the first collections.
@@ -328,6 +331,8 @@ func (c *Config) Validate() error {
 	}
 	v.check(c.InitialDelay >= 0, "initial_delay", "must not be negative, is %s", c.InitialDelay)
 
+	v.check(c.LeaderElector == nil || c.Storage != nil, "k8s_leader_elector", "needs storage: a collector that takes over goes on where the other one was")
+
 	c.validateRetry(v)
 	return v.joined()
 }
@@ -423,7 +428,7 @@ func headerValue(text string) bool {
 // Validate reports every breach of the contract of this dataset.
 func (c *VulnerabilitiesConfig) Validate() error {
 	v := &violations{}
-	v.moment("full_after", c.FullAfter)
+	v.fullAfter(c.FullAfter)
 	v.interval("collection_interval", c.CollectionInterval)
 	v.optionalInterval("full_interval", c.FullInterval)
 	v.check(c.InitialLookback >= 0, "initial_lookback", "must not be negative, is %s", c.InitialLookback)
@@ -442,7 +447,7 @@ func (c *VulnerabilitiesConfig) Validate() error {
 // Validate reports every breach of the contract of this dataset.
 func (c *KnowledgeBaseConfig) Validate() error {
 	v := &violations{}
-	v.moment("full_after", c.FullAfter)
+	v.fullAfter(c.FullAfter)
 	v.interval("refresh_interval", c.RefreshInterval)
 	v.optionalInterval("full_interval", c.FullInterval)
 	v.version(c.APIVersion)
@@ -459,7 +464,7 @@ func (c *KnowledgeBaseConfig) Validate() error {
 // Validate reports every breach of the contract of this dataset.
 func (c *HostsConfig) Validate() error {
 	v := &violations{}
-	v.moment("full_after", c.FullAfter)
+	v.fullAfter(c.FullAfter)
 	v.interval("collection_interval", c.CollectionInterval)
 	v.check(slices.Contains(hostDetails, c.Details), "details", "must be one of %s, is %q", strings.Join(hostDetails, ", "), c.Details)
 	v.check(c.MaxRemovedShare >= 0 && c.MaxRemovedShare <= 1, "max_removed_share", "must be from 0 to 1, is %g", c.MaxRemovedShare)
@@ -472,7 +477,7 @@ func (c *HostsConfig) Validate() error {
 // Validate reports every breach of the contract of this dataset.
 func (c *AssetInventoryConfig) Validate() error {
 	v := &violations{}
-	v.moment("full_after", c.FullAfter)
+	v.fullAfter(c.FullAfter)
 	v.interval("collection_interval", c.CollectionInterval)
 	v.optionalInterval("full_interval", c.FullInterval)
 	v.check(c.Overlap >= 0, "overlap", "must not be negative, is %s", c.Overlap)
@@ -491,7 +496,7 @@ func (c *AssetInventoryConfig) Validate() error {
 // Validate reports every breach of the contract of this dataset.
 func (c *ActivityLogConfig) Validate() error {
 	v := &violations{}
-	v.moment("full_after", c.FullAfter)
+	v.fullAfter(c.FullAfter)
 	v.interval("collection_interval", c.CollectionInterval)
 	v.check(c.InitialLookback >= 0, "initial_lookback", "must not be negative, is %s", c.InitialLookback)
 	v.check(c.Overlap >= 0, "overlap", "must not be negative, is %s", c.Overlap)
@@ -524,9 +529,9 @@ func (v *violations) optionalInterval(key string, d time.Duration) {
 	v.check(d == 0 || d >= minInterval, key, "must be 0 (never) or at least %s, is %s", minInterval, d)
 }
 
-func (v *violations) moment(key string, value any) {
+func (v *violations) fullAfter(value any) {
 	if _, err := moment(value); err != nil {
-		v.add(key, "must be a time such as 2026-11-28T09:15:00Z, or a day, is %q", fmt.Sprint(value))
+		v.add("full_after", "must be a time such as 2026-11-28T09:15:00Z, or a day, is %q", fmt.Sprint(value))
 	}
 }
 

@@ -45,7 +45,7 @@ func TestDetectionsThatAreGoneAreToldAfterTheNextFullCollection(t *testing.T) {
 		ignored, _ := h.Script.Host(30)
 		ignored.Detections[0].Ignored = true // detection 7
 		h.Script.SetHost(30, ignored)
-		h.Script.RemoveHost(50)                                                         // purged, with 13, 14 and 15
+		h.Script.RemoveHost(50)                                                                 // purged, with 13, 14 and 15
 		h.Change(20, func(d *qualyssim.ScriptedDetection) { d.Status = qualyssim.StatusFixed }) // no removal
 		h.Advance(10 * time.Hour)
 		assert.Empty(t, removedCounts(h), "a window tells of nothing that is gone")

@@ -124,7 +124,7 @@ func (d *Deliverer) Deliver(ctx context.Context, logs plog.Logs, report Rejectio
 	}
 }
 
-// offer hands logs on once. The call may outlive ctx for a while, so that a batch that the backend is about to take is
+// offer offers logs once. The call may outlive ctx for a while, so that a batch that the backend is about to take is
 // not collected again.
 func (d *Deliverer) offer(ctx context.Context, logs plog.Logs, count int) error {
 	call, cancel := context.WithCancel(d.hard)
