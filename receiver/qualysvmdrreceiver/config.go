@@ -423,7 +423,7 @@ func headerValue(text string) bool {
 // Validate reports every breach of the contract of this dataset.
 func (c *VulnerabilitiesConfig) Validate() error {
 	v := &violations{}
-	v.moment("full_after", c.FullAfter)
+	v.fullAfter(c.FullAfter)
 	v.interval("collection_interval", c.CollectionInterval)
 	v.optionalInterval("full_interval", c.FullInterval)
 	v.check(c.InitialLookback >= 0, "initial_lookback", "must not be negative, is %s", c.InitialLookback)
@@ -442,7 +442,7 @@ func (c *VulnerabilitiesConfig) Validate() error {
 // Validate reports every breach of the contract of this dataset.
 func (c *KnowledgeBaseConfig) Validate() error {
 	v := &violations{}
-	v.moment("full_after", c.FullAfter)
+	v.fullAfter(c.FullAfter)
 	v.interval("refresh_interval", c.RefreshInterval)
 	v.optionalInterval("full_interval", c.FullInterval)
 	v.version(c.APIVersion)
@@ -459,7 +459,7 @@ func (c *KnowledgeBaseConfig) Validate() error {
 // Validate reports every breach of the contract of this dataset.
 func (c *HostsConfig) Validate() error {
 	v := &violations{}
-	v.moment("full_after", c.FullAfter)
+	v.fullAfter(c.FullAfter)
 	v.interval("collection_interval", c.CollectionInterval)
 	v.check(slices.Contains(hostDetails, c.Details), "details", "must be one of %s, is %q", strings.Join(hostDetails, ", "), c.Details)
 	v.check(c.MaxRemovedShare >= 0 && c.MaxRemovedShare <= 1, "max_removed_share", "must be from 0 to 1, is %g", c.MaxRemovedShare)
@@ -472,7 +472,7 @@ func (c *HostsConfig) Validate() error {
 // Validate reports every breach of the contract of this dataset.
 func (c *AssetInventoryConfig) Validate() error {
 	v := &violations{}
-	v.moment("full_after", c.FullAfter)
+	v.fullAfter(c.FullAfter)
 	v.interval("collection_interval", c.CollectionInterval)
 	v.optionalInterval("full_interval", c.FullInterval)
 	v.check(c.Overlap >= 0, "overlap", "must not be negative, is %s", c.Overlap)
@@ -491,7 +491,7 @@ func (c *AssetInventoryConfig) Validate() error {
 // Validate reports every breach of the contract of this dataset.
 func (c *ActivityLogConfig) Validate() error {
 	v := &violations{}
-	v.moment("full_after", c.FullAfter)
+	v.fullAfter(c.FullAfter)
 	v.interval("collection_interval", c.CollectionInterval)
 	v.check(c.InitialLookback >= 0, "initial_lookback", "must not be negative, is %s", c.InitialLookback)
 	v.check(c.Overlap >= 0, "overlap", "must not be negative, is %s", c.Overlap)
@@ -524,9 +524,9 @@ func (v *violations) optionalInterval(key string, d time.Duration) {
 	v.check(d == 0 || d >= minInterval, key, "must be 0 (never) or at least %s, is %s", minInterval, d)
 }
 
-func (v *violations) moment(key, text string) {
+func (v *violations) fullAfter(text string) {
 	if _, err := moment(text); err != nil {
-		v.add(key, "must be a time such as 2026-11-28T09:15:00Z, or a day, is %q", text)
+		v.add("full_after", "must be a time such as 2026-11-28T09:15:00Z, or a day, is %q", text)
 	}
 }
 

@@ -117,6 +117,7 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 			Logger:       r.settings.Logger,
 			Store:        store,
 			Telemetry:    r.telemetry,
+			Tracer:       metadata.Tracer(r.settings.TelemetrySettings),
 			Deliverer:    engine.NewDeliverer(hard, r.next, r.obs, configretry.BackOffConfig(r.config.RetryOnFailure)),
 			Waits:        waits,
 			Retry:        configretry.BackOffConfig(r.config.RetryOnFailure),

@@ -38,7 +38,7 @@ func forEachForm(b *testing.B, run func(b *testing.B, page []byte)) {
 // BenchmarkSegments reads a page into segments of raw hosts.
 func BenchmarkSegments(b *testing.B) {
 	forEachForm(b, func(b *testing.B, content []byte) {
-		client := clientOf(content, nil)
+		client := clientOf(content)
 		var segment qualys.Segment
 		for b.Loop() {
 			page, err := client.Detections(b.Context(), qualys.DetectionQuery{Version: "5.0"})
@@ -60,7 +60,7 @@ func BenchmarkDetections(b *testing.B) {
 				settings := recordSettings(serverName)
 				settings.JSON = format == "json"
 				reader := newDetectionReader(settings)
-				client := clientOf(page, nil)
+				client := clientOf(page)
 				for b.Loop() {
 					require.NoError(b, reader.read(b.Context(), client, func(records.Chunk) {}))
 				}
@@ -79,7 +79,7 @@ func BenchmarkEnriched(b *testing.B) {
 				settings := recordSettings(serverName)
 				settings.JSON, settings.EnrichFields = format == "json", enrichFields
 				reader := newDetectionReader(settings)
-				client := clientOf(page, nil)
+				client := clientOf(page)
 				for b.Loop() {
 					require.NoError(b, reader.read(b.Context(), client, func(chunk records.Chunk) { enrich(chunk, fields, settings.JSON) }))
 				}
@@ -131,7 +131,7 @@ func BenchmarkAssets(b *testing.B) {
 			b.SetBytes(int64(len(page)))
 			b.ReportAllocs()
 			builder := records.NewAssets(recordSettings(gatewayName))
-			client := clientOf(page, nil)
+			client := clientOf(page)
 			for b.Loop() {
 				require.NoError(b, readAssets(b.Context(), client, builder, func(records.Chunk) {}))
 			}

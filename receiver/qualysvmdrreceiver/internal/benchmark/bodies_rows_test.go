@@ -31,7 +31,7 @@ func (t *table) measureBodies(ctx context.Context) error {
 			if fields != nil {
 				settings.EnrichFields = enrichFields
 			}
-			reader, client := newDetectionReader(settings), clientOf(page, nil)
+			reader, client := newDetectionReader(settings), clientOf(page)
 			return func() error {
 				return reader.read(ctx, client, func(chunk records.Chunk) { enrich(chunk, fields, json) })
 			}

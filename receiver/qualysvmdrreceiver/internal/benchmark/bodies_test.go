@@ -46,7 +46,7 @@ func compareJSONBodies(ctx context.Context, page []byte) error {
 	settings := recordSettings(serverName)
 	settings.JSON = true
 	var got, want []located
-	err := newDetectionReader(settings).read(ctx, clientOf(page, nil), func(out records.Chunk) { got = append(got, flatten(out.Logs)...) })
+	err := newDetectionReader(settings).read(ctx, clientOf(page), func(out records.Chunk) { got = append(got, flatten(out.Logs)...) })
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func (c *collection) collector(ctx context.Context, store *checkpoint.Store, sin
 	if err != nil {
 		return nil, err
 	}
-	shared.Client = clientOf(c.page, nil)
+	shared.Client = clientOf(c.page)
 	state := health.New(health.Settings{Logger: zap.NewNop(), Source: sourceName}, dataset.Vulnerabilities)
 	return dataset.NewDetections(shared, dataset.DetectionSettings{
 		Interval: time.Hour,

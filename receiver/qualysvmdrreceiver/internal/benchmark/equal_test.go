@@ -58,7 +58,7 @@ func TestDifferencesAreFound(t *testing.T) {
 // compareDetections tells where the receiver's records of a page differ from those of the baseline.
 func compareDetections(ctx context.Context, page []byte) error {
 	var got, want []located
-	err := newDetectionReader(recordSettings(serverName)).read(ctx, clientOf(page, nil), func(out records.Chunk) {
+	err := newDetectionReader(recordSettings(serverName)).read(ctx, clientOf(page), func(out records.Chunk) {
 		got = append(got, flatten(out.Logs)...)
 	})
 	if err != nil {
@@ -75,7 +75,7 @@ func compareDetections(ctx context.Context, page []byte) error {
 // compareAssets tells where the receiver's records of a page differ from those of the baseline, but for the order of keys.
 func compareAssets(ctx context.Context, page []byte) error {
 	var got, want []located
-	err := readAssets(ctx, clientOf(page, nil), records.NewAssets(recordSettings(gatewayName)), func(out records.Chunk) {
+	err := readAssets(ctx, clientOf(page), records.NewAssets(recordSettings(gatewayName)), func(out records.Chunk) {
 		got = append(got, flatten(out.Logs)...)
 	})
 	if err != nil {

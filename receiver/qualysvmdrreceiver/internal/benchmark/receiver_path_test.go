@@ -37,14 +37,13 @@ func (m memory) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // clientOf is a client that is answered with a page in memory.
-func clientOf(page []byte, observer qualys.Observer) *qualys.Client {
+func clientOf(page []byte) *qualys.Client {
 	transport := &http.Client{Transport: memory(page)}
 	return qualys.New(qualys.Settings{
 		Server:          qualys.Endpoint{URL: "http://" + serverName, HTTP: transport, Username: "user", Password: "pass"},
 		Gateway:         qualys.Endpoint{URL: "http://" + gatewayName, HTTP: transport, Username: "user", Password: "pass"},
 		ReadIdleTimeout: time.Hour,
 		PageTimeout:     time.Hour,
-		Observer:        observer,
 	})
 }
 

@@ -132,7 +132,7 @@ func (t *table) measureDetections(ctx context.Context) error {
 func (r *detectionRows) round(ctx context.Context, t *table) error {
 	size := len(r.page)
 	reader := newDetectionReader(recordSettings(serverName))
-	client := clientOf(r.page, nil)
+	client := clientOf(r.page)
 	read := func() error { return reader.read(ctx, client, func(records.Chunk) {}) }
 	tokens := xmlstream.NewReader(nil)
 	parse := func() error { return readTokens(tokens, bytes.NewReader(r.page)) }
@@ -235,7 +235,7 @@ func (t *table) measureAssets(ctx context.Context) error {
 		page := assetPageOf(assetCount, pretty)
 		r := t.row(row{name: "asset page to records, against encoding/json, " + form(pretty), required: 2, aim: 3})
 		builder := records.NewAssets(recordSettings(gatewayName))
-		client := clientOf(page, nil)
+		client := clientOf(page)
 		for range *rounds {
 			standard, ours, err := against(func() (time.Duration, error) {
 				return timed(func() error {

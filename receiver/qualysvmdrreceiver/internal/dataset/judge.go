@@ -43,7 +43,7 @@ func responseOf(e *qualys.Error) engine.Response {
 		return engine.NotAtFault
 	case e.Status >= 500:
 		return engine.Failed
-	case e.Status == 0 && e.Err != nil && !(errors.As(e.Err, &dial) && dial.Op == "dial"):
+	case e.Status == 0 && e.Err != nil && (!errors.As(e.Err, &dial) || dial.Op != "dial"):
 		return engine.Failed // the connection ended before the first byte of a response
 	}
 	return engine.NotAtFault

@@ -353,8 +353,18 @@ func TestQuarantineIsTriedLessOftenAsTimeGoesBy(t *testing.T) {
 }
 
 func TestPageOfHostsThatDoNotAscendIsAskedForAgainFromItsBeginning(t *testing.T) {
-	for _, restart := range []bool{false, true} {
-		t.Run(fmt.Sprintf("restart %t", restart), func(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		cuts int
+		end  func(h *harness.Harness)
+	}{
+		{"cut once", 1, nil},
+		{"cut again and again", 5, nil},
+		{"a stop", 1, (*harness.Harness).Stop},
+		{"a kill", 1, (*harness.Harness).Kill},
+		{"a kill and further cuts", 3, (*harness.Harness).Kill},
+	} {
+		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(h *harness.Harness) {
 				h.Detections(15) // hosts 10 to 50
 				order := func(answer string) string {
@@ -366,9 +376,14 @@ func TestPageOfHostsThatDoNotAscendIsAskedForAgainFromItsBeginning(t *testing.T)
 				}
 				cuts, stopped := 0, make(chan struct{})
 				cut(h, false, func(r qualyssim.Request, answer string) (string, bool) {
+					if r.Form.Get("truncation_limit") != "100" && r.Form.Get("id_min") != "" {
+						return answer, false
+					}
 					answer = order(answer)
 					if cuts++; cuts == 1 {
 						close(stopped)
+					}
+					if cuts <= test.cuts {
 						return answer[:strings.LastIndex(answer, "<DETECTION>")], true // in host 10
 					}
 					return answer, false
@@ -376,14 +391,47 @@ func TestPageOfHostsThatDoNotAscendIsAskedForAgainFromItsBeginning(t *testing.T)
 				settings := harness.DetectionSettings()
 				settings.PageSize = 100
 				run(h, settings)
-				if restart {
+				if test.end != nil {
 					<-stopped
 					h.Advance(0)
-					h.Stop()
+					test.end(h)
 					run(h, settings)
 				}
-				h.Advance(10 * time.Minute)
+				h.Advance(30 * time.Minute)
 				h.ExpectDelivered(h.EachOnce())
+			})
+		})
+	}
+}
+
+func TestStopWithinAPageOfHostsThatDoNotAscendLosesNothing(t *testing.T) {
+	for _, end := range []struct {
+		name string
+		with func(h *harness.Harness)
+	}{{"a stop", (*harness.Harness).Stop}, {"a kill", (*harness.Harness).Kill}} {
+		t.Run(end.name, func(t *testing.T) {
+			bubble(t, func(h *harness.Harness) {
+				h.Detections(30) // hosts 10 to 100
+				require.NoError(t, h.Sim.SetFaults(qualyssim.Faults{
+					Rates: map[qualyssim.Fault]float64{qualyssim.Descending: 1}, BytesPerSecond: 400,
+				}))
+				settings := harness.DetectionSettings()
+				settings.PageSize = 100
+				run(h, settings)
+				for len(h.Backend.Labels()) < 15 {
+					h.Advance(100 * time.Millisecond)
+				}
+				end.with(h)
+				require.NoError(t, h.Sim.SetFaults(qualyssim.Faults{Rates: map[qualyssim.Fault]float64{qualyssim.Descending: 1}}))
+				run(h, settings)
+				h.Advance(30 * time.Minute)
+				twice := 0
+				for label := range h.EachOnce() {
+					n := h.Backend.Counts()[label]
+					assert.Contains(t, []int{1, 2}, n, label)
+					twice += n - 1
+				}
+				assert.LessOrEqual(t, twice, 2, "a batch")
 			})
 		})
 	}

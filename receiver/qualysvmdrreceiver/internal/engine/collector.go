@@ -65,6 +65,8 @@ type Collector struct {
 	known atomic.Pointer[state]
 	// noRanges is whether Qualys does not accept ranges of IDs to leave quarantined units out by.
 	noRanges atomic.Bool
+	// windowLast is whether a window was what moved last: then a full collection gets its turn, though the next window is due.
+	windowLast bool
 	// unlisted is whether the list of IDs cannot be had, until the next full collection begins.
 	unlisted bool
 	// trouble, if not nil, is reported while nothing else is, and recovered ends that.
@@ -205,9 +207,11 @@ func (c *Collector) choose(ctx context.Context, now time.Time) *Run {
 	c.state.read(func(s *State) { full, window, watermark, fullStarted = s.Full, s.Window, s.Watermark, s.FullStarted })
 	switch {
 	case window != nil:
+		c.windowLast = true
 		c.state.dedup.begin()
 		return window
-	case full != nil && !c.mustGiveWay(full, now):
+	case full != nil && (c.windowLast || !c.mustGiveWay(full, now)):
+		c.windowLast = false
 		return full
 	case full != nil:
 		if watermark.IsZero() {
@@ -226,6 +230,7 @@ func (c *Collector) choose(ctx context.Context, now time.Time) *Run {
 // begin begins a collection.
 func (c *Collector) begin(ctx context.Context, w Window) *Run {
 	passes := append(c.source.Plan(w), c.probes(w.Now)...)
+	c.windowLast = !w.Full
 	if w.Full {
 		c.unlisted = false
 	}
@@ -254,7 +259,7 @@ func (c *Collector) begun(ctx context.Context, run *Run, told []time.Time) {
 	}
 	c.state.save(ctx, func() {
 		if run.Start.IsZero() {
-			start, doubt = StartOf(told, time.Now(), c.state.Watermark, c.options.Overlap)
+			start, doubt = StartOf(told, time.Now(), c.state.stored.Watermark, c.options.Overlap)
 			run.Start = start
 		}
 	})

@@ -112,12 +112,9 @@ func (i *isolator) next(cursor, last uint64) step {
 			one.proven = true
 		}
 	}
-	if behind := i.unproven(); behind != 0 && (last == 0 || behind < last) {
-		from := behind + 1<<min(i.peeks, maxPeeks)
-		if last != 0 && from > last {
-			from = last
-		}
-		return step{min: from, limit: 1, peek: true, max: last}
+	if behind := i.unproven(); behind != 0 {
+		// Not only as far as the range goes: nothing may lie behind it there, and the shards of the others may have ended.
+		return step{min: behind + 1<<min(i.peeks, maxPeeks), limit: 1, peek: true}
 	}
 	if i.span > 0 {
 		s.limit = 1

@@ -36,7 +36,7 @@ func (c *Collector) probes(now time.Time) []Pass {
 			if now.Sub(q.Tried) < every {
 				continue
 			}
-			k := slices.IndexFunc(passes, func(p Pass) bool { return p.Query.equal(q.Query) })
+			k := slices.IndexFunc(passes, func(p Pass) bool { return p.equal(q.Query) })
 			if k < 0 {
 				k = len(passes)
 				passes = append(passes, Pass{Query: q.Query, Deduplicate: true})

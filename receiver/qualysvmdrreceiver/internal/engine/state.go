@@ -4,6 +4,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -73,8 +74,8 @@ type Run struct {
 	Removed  int64 `json:"removed,omitempty"`
 	Withheld int64 `json:"withheld,omitempty"`
 
-	// ranges is the journal of the boundaries of the pass, nil: there is none.
-	ranges *checkpoint.Journal
+	// work is the pass that it is in, nil: it was not begun since the start.
+	work *pass
 }
 
 // Window is what the run asks for, for people.
@@ -84,7 +85,7 @@ func (r *Run) Window() string {
 		if i > 0 {
 			text += "; "
 		}
-		text += p.Query.String()
+		text += p.String()
 		if n := len(p.Units); n > 0 {
 			text += fmt.Sprintf(" (%d quarantined)", n)
 		}
@@ -126,7 +127,7 @@ type state struct {
 	// committing is held while something is changed and written, so that what is written later was changed later.
 	committing sync.Mutex
 	mu         sync.Mutex // guards everything below
-	State
+	stored     State
 }
 
 // Fingerprint is a hash of what selects the items of a dataset.
@@ -143,16 +144,16 @@ func Fingerprint(values ...any) (string, error) {
 // begins anew. Errors are those of the storage.
 func loadState(ctx context.Context, store *checkpoint.Store, name, wanted string, log *zap.Logger) (*state, error) {
 	s := &state{store: store, name: name, log: log}
-	_, err := store.Load(ctx, name+"/state", stateVersion, &s.State)
+	_, err := store.Load(ctx, name+"/state", stateVersion, &s.stored)
 	fresh := false
 	switch {
 	case unreadable(err):
 		log.Error("stored state cannot be read; starting a first collection", zap.Error(err))
-		s.Full, s.Window, s.Quarantine = nil, nil, nil // they make no sense either
+		s.stored.Full, s.stored.Window, s.stored.Quarantine = nil, nil, nil // they make no sense either
 		fresh = true
 	case err != nil:
 		return nil, fmt.Errorf("reading the state: %w", err)
-	case s.State.Fingerprint != "" && s.State.Fingerprint != wanted:
+	case s.stored.Fingerprint != "" && s.stored.Fingerprint != wanted:
 		log.Warn("starting a full collection: query configuration changed")
 		fresh = true
 	}
@@ -162,14 +163,14 @@ func loadState(ctx context.Context, store *checkpoint.Store, name, wanted string
 			return nil, err
 		}
 		// The numbers go on, so that nothing of before is taken for something of now.
-		s.State = State{Epoch: s.Epoch + 2, Sequence: s.Sequence + 1}
+		s.stored = State{Epoch: s.stored.Epoch + 2, Sequence: s.stored.Sequence + 1}
 	}
-	s.State.Fingerprint = wanted
-	if s.dedup, err = openDedup(ctx, store, name, s.Epoch, log); err != nil {
+	s.stored.Fingerprint = wanted
+	if s.dedup, err = openDedup(ctx, store, name, s.stored.Epoch, log); err != nil {
 		return nil, err
 	}
-	for i := range s.Quarantine {
-		q := &s.Quarantine[i]
+	for i := range s.stored.Quarantine {
+		q := &s.stored.Quarantine[i]
 		var data []byte
 		q.journal, data, err = store.OpenJournal(ctx, s.quarantineName(q.Unit), fingerprintSize)
 		switch {
@@ -189,15 +190,16 @@ func loadState(ctx context.Context, store *checkpoint.Store, name, wanted string
 // abandon returns what deletes all that is stored of the state but itself: nothing of it is of use any more. Errors are those
 // of the storage.
 func (s *state) abandon(ctx context.Context) (forget func(tx *checkpoint.Tx), err error) {
-	journals := map[string]int{seenName(s.name, s.Epoch): fingerprintSize}
-	if s.Epoch > 0 {
-		journals[seenName(s.name, s.Epoch-1)] = fingerprintSize
+	epoch := s.stored.Epoch
+	journals := map[string]int{seenName(s.name, epoch): fingerprintSize}
+	if epoch > 0 {
+		journals[seenName(s.name, epoch-1)] = fingerprintSize
 	}
-	for i := range s.Quarantine {
-		journals[s.quarantineName(s.Quarantine[i].Unit)] = fingerprintSize
+	for i := range s.stored.Quarantine {
+		journals[s.quarantineName(s.stored.Quarantine[i].Unit)] = fingerprintSize
 	}
 	var deletes []func(tx *checkpoint.Tx)
-	for _, run := range []*Run{s.Full, s.Window} {
+	for _, run := range []*Run{s.stored.Full, s.stored.Window} {
 		if run == nil {
 			continue
 		}
@@ -261,7 +263,7 @@ func (s *state) save(ctx context.Context, change func(), more ...func(tx *checkp
 		for _, write := range more {
 			write(tx)
 		}
-		tx.Put(s.name+"/state", stateVersion, &s.State)
+		tx.Put(s.name+"/state", stateVersion, &s.stored)
 	})
 }
 
@@ -269,26 +271,26 @@ func (s *state) save(ctx context.Context, change func(), more ...func(tx *checkp
 func (s *state) read(fn func(*State)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fn(&s.State)
+	fn(&s.stored)
 }
 
 // begin makes a run of passes the running full or window collection.
 func (s *state) begin(ctx context.Context, now time.Time, full bool, passes []Pass) *Run {
 	run := &Run{ID: uuid.NewString(), Began: now, Full: full, Passes: passes}
 	s.save(ctx, func() {
-		s.Sequence++
-		run.Sequence = s.Sequence
-		s.Started = now
+		s.stored.Sequence++
+		run.Sequence = s.stored.Sequence
+		s.stored.Started = now
 		if full {
-			s.FullStarted = now
-			s.Full = run
+			s.stored.FullStarted = now
+			s.stored.Full = run
 		} else {
-			s.Window = run
+			s.stored.Window = run
 		}
-		for i := range s.Quarantine {
+		for i := range s.stored.Quarantine {
 			for _, p := range passes {
 				if p.Units == nil {
-					s.Quarantine[i].Query = s.Quarantine[i].Query.widen(p.Query)
+					s.stored.Quarantine[i].Query = s.stored.Quarantine[i].Query.widen(p.Query)
 				}
 			}
 		}
@@ -299,21 +301,20 @@ func (s *state) begin(ctx context.Context, now time.Time, full bool, passes []Pa
 // finish makes a run the last finished one.
 func (s *state) finish(ctx context.Context, run *Run, counts Counts) {
 	var forget func(tx *checkpoint.Tx)
-	cleared := s.clearPass(run)
 	s.save(ctx, func() {
-		if run.Start.After(s.Watermark) || !run.Full || s.Watermark.IsZero() {
+		if run.Start.After(s.stored.Watermark) || !run.Full || s.stored.Watermark.IsZero() {
 			// A full collection that windows interrupted ends no epoch: they did.
-			s.Watermark = run.Start
-			s.Epoch++
+			s.stored.Watermark = run.Start
+			s.stored.Epoch++
 			forget = s.dedup.next()
 		}
 		if run.Full {
-			s.Full = nil
-			s.Paged = counts.Pages > int64(len(run.Passes))
+			s.stored.Full = nil
+			s.stored.Paged = counts.Pages > int64(len(run.Passes))
 		} else {
-			s.Window = nil
+			s.stored.Window = nil
 		}
-	}, cleared, func(tx *checkpoint.Tx) {
+	}, func(tx *checkpoint.Tx) {
 		if forget != nil {
 			forget(tx)
 		}
@@ -322,21 +323,21 @@ func (s *state) finish(ctx context.Context, run *Run, counts Counts) {
 
 // nextPass goes on to the next pass of a run.
 func (s *state) nextPass(ctx context.Context, run *Run, counts Counts) {
-	cleared := s.clearPass(run)
+	forgetPass := s.clearPass(run)
 	s.save(ctx, func() {
 		run.Pass++
 		run.Slots = 0
 		run.Counts = counts
-		run.ranges = nil
-	}, cleared)
+	}, forgetPass)
 }
 
 // clearPass returns what deletes what is stored of the shards of the pass that a run is in.
 func (s *state) clearPass(run *Run) func(tx *checkpoint.Tx) {
-	prefix, slots, ranges := s.prefix(run), run.Slots, run.ranges
+	prefix, slots, work := s.prefix(run), run.Slots, run.work
+	run.work = nil
 	return func(tx *checkpoint.Tx) {
-		if ranges != nil {
-			tx.Clear(ranges)
+		if work != nil {
+			tx.Clear(work.ranges)
 		}
 		for k := range slots {
 			tx.Delete(prefix + "slot/" + strconv.Itoa(k))
@@ -348,9 +349,9 @@ func (s *state) clearPass(run *Run) func(tx *checkpoint.Tx) {
 func (s *state) quarantined() []uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	units := make([]uint64, len(s.Quarantine))
-	for i := range s.Quarantine {
-		units[i] = s.Quarantine[i].Unit
+	units := make([]uint64, len(s.stored.Quarantine))
+	for i := range s.stored.Quarantine {
+		units[i] = s.stored.Quarantine[i].Unit
 	}
 	return units
 }
@@ -359,19 +360,19 @@ func (s *state) quarantined() []uint64 {
 func (s *state) quarantine(ctx context.Context, query Query, units []uint64, delivered func(unit uint64) []fingerprint) {
 	now := time.Now()
 	var added []Quarantined
-	for _, unit := range units {
-		if slices.ContainsFunc(s.Quarantine, func(q Quarantined) bool { return q.Unit == unit }) {
-			continue
-		}
-		added = append(added, Quarantined{
-			Unit: unit, Query: query, Since: now, Tried: now,
-			delivered: sorted(append(delivered(unit), s.dedup.of(unit)...)),
-			journal:   s.store.NewJournal(s.quarantineName(unit), fingerprintSize),
-		})
-	}
 	s.save(ctx, func() {
-		s.Quarantine = append(s.Quarantine, added...)
-		slices.SortFunc(s.Quarantine, func(a, b Quarantined) int { return int(min(max(int64(a.Unit-b.Unit), -1), 1)) })
+		for _, unit := range units {
+			if slices.ContainsFunc(s.stored.Quarantine, func(q Quarantined) bool { return q.Unit == unit }) {
+				continue
+			}
+			added = append(added, Quarantined{
+				Unit: unit, Query: query, Since: now, Tried: now,
+				delivered: sorted(append(delivered(unit), s.dedup.of(unit)...)),
+				journal:   s.store.NewJournal(s.quarantineName(unit), fingerprintSize),
+			})
+		}
+		s.stored.Quarantine = append(s.stored.Quarantine, added...)
+		slices.SortFunc(s.stored.Quarantine, func(a, b Quarantined) int { return cmp.Compare(a.Unit, b.Unit) })
 	}, func(tx *checkpoint.Tx) {
 		for _, q := range added {
 			tx.Append(q.journal, encodeFingerprints(q.delivered))
@@ -384,7 +385,7 @@ func (s *state) release(ctx context.Context, units []uint64) {
 	var journals []*checkpoint.Journal
 	var delivered []fingerprint
 	s.save(ctx, func() {
-		s.Quarantine = slices.DeleteFunc(s.Quarantine, func(q Quarantined) bool {
+		s.stored.Quarantine = slices.DeleteFunc(s.stored.Quarantine, func(q Quarantined) bool {
 			gone := slices.Contains(units, q.Unit)
 			if gone {
 				journals = append(journals, q.journal)
@@ -405,9 +406,9 @@ func (s *state) release(ctx context.Context, units []uint64) {
 func (s *state) tried(ctx context.Context, units []uint64) {
 	now := time.Now()
 	s.save(ctx, func() {
-		for i := range s.Quarantine {
-			if slices.Contains(units, s.Quarantine[i].Unit) {
-				s.Quarantine[i].Tried = now
+		for i := range s.stored.Quarantine {
+			if slices.Contains(units, s.stored.Quarantine[i].Unit) {
+				s.stored.Quarantine[i].Tried = now
 			}
 		}
 	})
@@ -418,9 +419,9 @@ func (s *state) deliveredOf(units []uint64) fingerprints {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []fingerprint
-	for i := range s.Quarantine {
-		if slices.Contains(units, s.Quarantine[i].Unit) {
-			all = append(all, s.Quarantine[i].delivered...)
+	for i := range s.stored.Quarantine {
+		if slices.Contains(units, s.stored.Quarantine[i].Unit) {
+			all = append(all, s.stored.Quarantine[i].delivered...)
 		}
 	}
 	return sorted(all)
@@ -430,8 +431,8 @@ func (s *state) deliveredOf(units []uint64) fingerprints {
 func (s *state) noteQuarantined(delivered map[uint64][]fingerprint) (change func(), write func(tx *checkpoint.Tx)) {
 	var journals []func(tx *checkpoint.Tx)
 	change = func() {
-		for i := range s.Quarantine {
-			q := &s.Quarantine[i]
+		for i := range s.stored.Quarantine {
+			q := &s.stored.Quarantine[i]
 			fresh := delivered[q.Unit]
 			if len(fresh) == 0 {
 				continue
