@@ -72,6 +72,9 @@ type Config struct {
 	MaxConcurrentRequests int `mapstructure:"max_concurrent_requests"`
 	// ConcurrencyReserve is how many of the requests at once that Qualys allows are left to other users of the subscription.
 	ConcurrencyReserve int `mapstructure:"concurrency_reserve"`
+	// LeaderElector is the extension that elects the one of several collectors that collects; nil: every one does, unless another
+	// one has the storage open.
+	LeaderElector *component.ID `mapstructure:"k8s_leader_elector"`
 	// RetryOnFailure is the back-off between tries, of requests and of deliveries. Tries never end.
 	RetryOnFailure RetryConfig `mapstructure:"retry_on_failure"`
 	// InitialDelay is the time from the start to the first collections.
@@ -327,6 +330,8 @@ func (c *Config) Validate() error {
 		v.check(c.Storage != nil, "vulnerabilities::track_detections", "needs storage: what was delivered would be forgotten")
 	}
 	v.check(c.InitialDelay >= 0, "initial_delay", "must not be negative, is %s", c.InitialDelay)
+
+	v.check(c.LeaderElector == nil || c.Storage != nil, "k8s_leader_elector", "needs storage: a collector that takes over goes on where the other one was")
 
 	c.validateRetry(v)
 	return v.joined()

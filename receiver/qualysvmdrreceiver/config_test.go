@@ -238,6 +238,7 @@ func TestBrokenConfigurations(t *testing.T) {
 		{"activity log version", account + "activity_log: {api_version: two}\n", "activity_log: api_version: ", "5.0"},
 		{"activity log page size", account + "activity_log: {page_size: 10001}\n", "activity_log: page_size: ", "10000"},
 		{"activity log window", account + "activity_log: {parameters: {until_datetime: x}}\n", "activity_log: parameters::until_datetime: ", "itself"},
+		{"election without storage", account + datasets + "k8s_leader_elector: k8s_leader_elector\n", "k8s_leader_elector: ", "needs storage"},
 		{"batch size", account + datasets + "batch_size: 0\n", "batch_size: ", "1"},
 		{"batch bytes", account + datasets + "batch_max_bytes: 0\n", "batch_max_bytes: ", "1"},
 		{"body format", account + datasets + "body_format: xml\n", "body_format: ", "structured"},

@@ -259,7 +259,7 @@ func (c *Collector) begun(ctx context.Context, run *Run, told []time.Time) {
 	}
 	c.state.save(ctx, func() {
 		if run.Start.IsZero() {
-			start, doubt = StartOf(told, time.Now(), c.state.stored.Watermark, c.options.Overlap)
+			start, doubt = StartOf(told, time.Now(), c.state.stored.Watermark, run.Previous, c.options.Overlap)
 			run.Start = start
 		}
 	})

@@ -56,10 +56,12 @@ type Run struct {
 	ID string `json:"id"`
 	// Sequence tells runs apart in the storage.
 	Sequence uint64 `json:"sequence"`
-	// Began is when it began by the local clock, Start the server's clock at its first response, zero before.
-	Began time.Time `json:"began"`
-	Start time.Time `json:"start,omitzero"`
-	Full  bool      `json:"full,omitempty"`
+	// Began is when it began by the local clock, and Previous when the one before did; zero: there was none. Start is the
+	// server's clock at its first response, zero before.
+	Began    time.Time `json:"began"`
+	Previous time.Time `json:"previous,omitzero"`
+	Start    time.Time `json:"start,omitzero"`
+	Full     bool      `json:"full,omitempty"`
 	// Passes are the lists that it asks for, and Pass is the index of the one that it is in.
 	Passes []Pass `json:"passes,omitempty"`
 	Pass   int    `json:"pass"`
@@ -190,10 +192,9 @@ func loadState(ctx context.Context, store *checkpoint.Store, name, wanted string
 // abandon returns what deletes all that is stored of the state but itself: nothing of it is of use any more. Errors are those
 // of the storage.
 func (s *state) abandon(ctx context.Context) (forget func(tx *checkpoint.Tx), err error) {
-	epoch := s.stored.Epoch
-	journals := map[string]int{seenName(s.name, epoch): fingerprintSize}
-	if epoch > 0 {
-		journals[seenName(s.name, epoch-1)] = fingerprintSize
+	journals := map[string]int{seenName(s.name, s.stored.Epoch): fingerprintSize}
+	if s.stored.Epoch > 0 {
+		journals[seenName(s.name, s.stored.Epoch-1)] = fingerprintSize
 	}
 	for i := range s.stored.Quarantine {
 		journals[s.quarantineName(s.stored.Quarantine[i].Unit)] = fingerprintSize
@@ -280,7 +281,7 @@ func (s *state) begin(ctx context.Context, now time.Time, full bool, passes []Pa
 	s.save(ctx, func() {
 		s.stored.Sequence++
 		run.Sequence = s.stored.Sequence
-		s.stored.Started = now
+		run.Previous, s.stored.Started = s.stored.Started, now
 		if full {
 			s.stored.FullStarted = now
 			s.stored.Full = run
@@ -301,6 +302,7 @@ func (s *state) begin(ctx context.Context, now time.Time, full bool, passes []Pa
 // finish makes a run the last finished one.
 func (s *state) finish(ctx context.Context, run *Run, counts Counts) {
 	var forget func(tx *checkpoint.Tx)
+	cleared := s.clearPass(run)
 	s.save(ctx, func() {
 		if run.Start.After(s.stored.Watermark) || !run.Full || s.stored.Watermark.IsZero() {
 			// A full collection that windows interrupted ends no epoch: they did.
@@ -314,7 +316,7 @@ func (s *state) finish(ctx context.Context, run *Run, counts Counts) {
 		} else {
 			s.stored.Window = nil
 		}
-	}, func(tx *checkpoint.Tx) {
+	}, cleared, func(tx *checkpoint.Tx) {
 		if forget != nil {
 			forget(tx)
 		}
