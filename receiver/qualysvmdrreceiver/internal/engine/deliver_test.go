@@ -264,8 +264,11 @@ func TestDeliveryInFlightMayEndAfterTheStop(t *testing.T) {
 				next := newBackend(func(ctx context.Context, _ plog.Logs) error { return sleep(ctx, test.takes) })
 				d := newTestDeliverer(t.Context(), t, next)
 				ctx, stop := context.WithCancel(t.Context())
-				stop()
-				began := time.Now()
+				var began time.Time
+				time.AfterFunc(time.Second, func() {
+					began = time.Now()
+					stop()
+				})
 				err := d.Deliver(ctx, logsOf("a"), noRejections(t))
 				if test.delivered {
 					require.NoError(t, err)
