@@ -150,3 +150,15 @@ func startsOf(c *Collector, receiver string) (n int) {
 	}
 	return n
 }
+
+func TestExampleOfAnAPIClient(t *testing.T) {
+	subscription := NewSubscription(t, qualyssim.Options{Hosts: 10, Assets: 10})
+	expected := openDetections(t, subscription)
+	sink := NewSink(t)
+	c := startExample(t, "api-client.yaml", subscription, sink,
+		"    platform:", "    username: \"\"\n    password: \"\"\n    platform:",
+		"${env:QUALYS_CLIENT_ID:-qualys-client}", qualyssim.DefaultClientID,
+		"${env:QUALYS_CLIENT_SECRET:-none}", fmt.Sprintf("%q", qualyssim.DefaultClientSecret),
+		"    client_type:", "    gateway: {endpoint: \""+subscription.URL+"\"}\n    client_type:")
+	c.Await(t, "everything arrives", func() bool { return sink.Count(vulnerabilityLogs) == len(expected) && sink.Count(assetInventory) == 10 })
+}

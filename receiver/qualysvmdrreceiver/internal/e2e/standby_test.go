@@ -44,7 +44,7 @@ receivers:
 	active := Start(t, config)
 	active.Await(t, "it collects", func() bool { return sink.Taken() > 0 })
 	other := standBy()
-	other.AwaitStatus(t, "StatusOK") // it is ready
+	assert.Equal(t, "Standby", other.AwaitStatus(t, "StatusOK").Attributes["state"], "it is ready")
 
 	for range kills {
 		taken := sink.Taken()
@@ -67,4 +67,22 @@ receivers:
 	assert.Zero(t, active.ExitCode(t))
 	other.Interrupt(t)
 	assert.Zero(t, other.ExitCode(t))
+}
+
+// Each of the two has a directory of its own for what its exporter has queued, so both start.
+func TestExampleOfTwoCollectors(t *testing.T) {
+	subscription := NewSubscription(t, qualyssim.Options{Hosts: 10, Assets: 10})
+	expected := openDetections(t, subscription)
+	sink := NewSink(t)
+	shared := []string{"${env:QUALYS_STATE_DIRECTORY:-./qualysvmdr-state}", t.TempDir()}
+	first := startExample(t, "two-collectors.yaml", subscription, sink, shared...)
+	first.Await(t, "everything arrives", func() bool { return sink.Count(vulnerabilityLogs) == len(expected) && sink.Count(assetInventory) == 10 })
+	second := startExample(t, "two-collectors.yaml", subscription, sink, shared...)
+	second.AwaitOutput(t, "storage is in use by another collector")
+	second.Await(t, "the metrics say that it stands by", func() bool {
+		return second.Metric(t, "otelcol_qualysvmdr_state", `state="Standby"`) == 3
+	})
+	first.Kill()
+	second.AwaitOutput(t, "dataset is Initialized")
+	assert.Zero(t, sink.Repeated(vulnerabilityLogs))
 }
