@@ -133,6 +133,21 @@ func TestValuesOfFilters(t *testing.T) {
 }
 
 // YAML takes a date without quotes for a time: nobody should have to know.
+func TestTimesStandWithQuotesOrWithout(t *testing.T) {
+	for _, text := range []string{"2026-11-28T09:15:00Z", `"2026-11-28T09:15:00Z"`, "2026-11-28T10:15:00+01:00"} {
+		cfg, err := load(t, account+"vulnerabilities: {full_after: "+text+"}\n")
+		require.NoError(t, err, text)
+		require.NoError(t, cfg.Validate(), text)
+		assert.True(t, time.Date(2026, 11, 28, 9, 15, 0, 0, time.UTC).Equal(fullAfter(cfg.Vulnerabilities.Get().FullAfter)), text)
+	}
+	for _, text := range []string{"2026-11-28", `"2026-11-28"`} {
+		cfg, err := load(t, account+"vulnerabilities: {full_after: "+text+"}\n")
+		require.NoError(t, err, text)
+		require.NoError(t, cfg.Validate(), text)
+		assert.True(t, time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC).Equal(fullAfter(cfg.Vulnerabilities.Get().FullAfter)), text)
+	}
+}
+
 func TestValuesOfParameters(t *testing.T) {
 	for written, sent := range map[string]string{
 		"true": "1", "false": "0", "38170": "38170", `"4,5"`: "4,5",

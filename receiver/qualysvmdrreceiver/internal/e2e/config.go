@@ -34,6 +34,8 @@ type Config struct {
 	LogLevel string
 	// More is a configuration in YAML that is merged over the rest.
 	More string
+	// Rest are further ones, merged after More.
+	Rest []string
 	// Gates are feature gates to open besides that of the component status.
 	Gates []string
 }
@@ -93,6 +95,7 @@ func (c Config) arguments(t testing.TB, health, metrics string) []string {
 	if c.More != "" {
 		parts = append(parts, c.More)
 	}
+	parts = append(parts, c.Rest...)
 	arguments := []string{"--feature-gates=" + strings.Join(append([]string{componentStatusGate}, c.Gates...), ",")}
 	dir := t.TempDir()
 	for i, part := range parts {
