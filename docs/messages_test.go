@@ -77,7 +77,7 @@ func TestEachWarningAndErrorIsInSetup(t *testing.T) {
 	require.NoError(t, err)
 	for _, m := range messages(t) {
 		if m.level != "Info" {
-			assert.True(t, strings.Contains(string(text), "`"+m.text), "%s: docs/setup.md has no row for %q", m.place, m.text)
+			assert.Contains(t, string(text), "`"+m.text, "%s: docs/setup.md has no row for %q", m.place, m.text)
 		}
 	}
 }

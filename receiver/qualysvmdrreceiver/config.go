@@ -348,7 +348,7 @@ func (c *Config) validateRetry(v *violations) {
 }
 
 func (c *Config) validateEndpoint(v *violations, key string, client *confighttp.ClientConfig, used bool) {
-	v.check(client.Timeout <= 0, key+"::timeout", "must be 0: it would cut long answers; read_idle_timeout limits silence instead")
+	v.check(client.Timeout <= 0, key+"::timeout", "must be 0: it would cut long responses; read_idle_timeout limits silence instead")
 	v.check(client.Timeout >= 0, key+"::timeout", "must not be negative")
 	v.check(!client.Compression.IsCompressed(), key+"::compression", "must not be set: Qualys does not read compressed requests")
 	for name := range client.Headers.Iter {

@@ -177,7 +177,7 @@ func (r *vmdrReceiver) startClient(ctx context.Context) error {
 }
 
 // sharedOver is what the datasets of a session over a store share. Deliveries end with hard.
-func (r *vmdrReceiver) sharedOver(store *checkpoint.Store, hard context.Context) dataset.Settings {
+func (r *vmdrReceiver) sharedOver(hard context.Context, store *checkpoint.Store) dataset.Settings {
 	shared := r.shared
 	shared.Engine.Store = store
 	shared.Engine.Deliverer = engine.NewDeliverer(hard, r.next, r.obs, configretry.BackOffConfig(r.config.RetryOnFailure))

@@ -77,7 +77,7 @@ func (r *vmdrReceiver) term(hard context.Context, store *checkpoint.Store) {
 // reports whether it ended because the store was closed by somebody else.
 func (r *vmdrReceiver) collect(hard, run context.Context, store *checkpoint.Store) (closed bool) {
 	r.rejected.recall(run, store, r.client)
-	s := newSession(r.config, r.sharedOver(store, hard), r.health)
+	s := newSession(r.config, r.sharedOver(hard, store), r.health)
 	r.session.Store(s)
 	defer r.session.Store(nil)
 	r.health.Reach(health.Started)

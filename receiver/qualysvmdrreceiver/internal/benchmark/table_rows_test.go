@@ -114,6 +114,9 @@ func fieldsIn(v pcommon.Value) int {
 }
 
 func (t *table) measureDetections(ctx context.Context) error {
+	if err := t.compare(ctx); err != nil {
+		return err
+	}
 	for _, pretty := range []bool{true, false} {
 		r, err := t.detectionRows(pretty)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -28,6 +29,7 @@ const (
 	megabytes
 	seconds
 	ratio
+	calls
 )
 
 func (u unit) format(v float64) string {
@@ -38,6 +40,8 @@ func (u unit) format(v float64) string {
 		return fmt.Sprintf("%.0f %%", 100*v)
 	case objects:
 		return fmt.Sprintf("%.3f", v)
+	case calls:
+		return fmt.Sprintf("%.0f", v)
 	case megabytes:
 		return fmt.Sprintf("%.0f MB", v)
 	case seconds:
@@ -134,9 +138,23 @@ func writeTable(ctx context.Context, out io.Writer) error {
 	defer os.RemoveAll(dir)
 	t := &table{dir: dir}
 	began := time.Now()
-	for _, part := range []func(context.Context) error{t.compare, t.measureDetections, t.measureBodies, t.measureAssets, t.measureKnownHosts, t.measureMemory} {
-		if err := part(ctx); err != nil {
-			return err
+	for _, part := range []struct {
+		name    string
+		measure func(context.Context) error
+	}{
+		{"detections", t.measureDetections},
+		{"bodies", t.measureBodies},
+		{"assets", t.measureAssets},
+		{"hosts", t.measureKnownHosts},
+		{"accounts", t.measureAccounts},
+		{"calls", t.measureCalls},
+		{"memory", t.measureMemory},
+	} {
+		if *only != "" && !slices.Contains(strings.Split(*only, ","), part.name) {
+			continue
+		}
+		if err := part.measure(ctx); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
 	fmt.Fprintf(out, "%s %s/%s, %d cores; %d rounds in %s\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), *rounds, time.Since(began).Round(time.Second))

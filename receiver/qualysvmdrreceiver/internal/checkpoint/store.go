@@ -98,6 +98,9 @@ func (s *Store) read(ctx context.Context, keys ...string) ([][]byte, error) {
 	if s.client == nil {
 		return values, nil
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err // not every client looks, and a million keys take long
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

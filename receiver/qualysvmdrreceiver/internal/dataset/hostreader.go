@@ -69,8 +69,13 @@ func newHostReader(workers int, settings records.Settings) *hostReader {
 // of the page: it is called when nothing more is to be read, so that no wait for bytes outlasts that.
 func (r *hostReader) read(ctx context.Context, page *qualys.DetectionPage, stop func(), decide engine.Decide, emit func(engine.Chunk) error) error {
 	ctx, cancel := context.WithCancel(ctx)
-	jobs := make(chan *job, len(r.workers))
-	order := make(chan *job, len(r.workers))
+	workers := r.workers[:min(r.most, len(r.workers))]
+	ahead := len(workers)
+	if ahead == 1 {
+		ahead = 0 // other pages are read, too: what each of them had read ahead would add up
+	}
+	jobs := make(chan *job, ahead)
+	order := make(chan *job, ahead)
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
@@ -82,7 +87,7 @@ func (r *hostReader) read(ctx context.Context, page *qualys.DetectionPage, stop 
 		defer close(jobs)
 		pageErr = r.produce(ctx, page, jobs, order)
 	})
-	for _, w := range r.workers[:min(r.most, len(r.workers))] {
+	for _, w := range workers {
 		running.Go(func() {
 			for j := range jobs {
 				r.work(ctx, w, j, decide)
@@ -135,12 +140,17 @@ func (r *hostReader) produce(ctx context.Context, page *qualys.DetectionPage, jo
 			} else {
 				open.err = err
 			}
-			for _, to := range []chan<- *job{jobs, order} {
-				select {
-				case to <- open:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
+			// In this order: nobody works at what is not waited for.
+			select {
+			case order <- open:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			select {
+			case jobs <- open:
+			case <-ctx.Done():
+				close(open.results)
+				return ctx.Err()
 			}
 		}
 		if err != nil {

@@ -287,7 +287,7 @@ func TestManyQuarantinedHostsCostFewRequests(t *testing.T) {
 		before := len(asked(h))
 		h.Advance(2 * time.Hour)
 		later := asked(h)[before:]
-		ordinary := slices.DeleteFunc(slices.Clone(later), func(r qualyssim.Request) bool { return r.Form.Get("status") == "New,Active,Re-Opened" })
+		ordinary := slices.DeleteFunc(slices.Clone(later), func(r qualyssim.Request) bool { return r.Form.Get("detection_updated_since") == "" })
 		assert.LessOrEqual(t, len(ordinary), 2, "the ranges between them are asked for at once")
 		assert.LessOrEqual(t, len(later), 2+2*15, "and those that break are tried together")
 		assert.Contains(t, later[0].Form.Get("ids"), ",21-59")

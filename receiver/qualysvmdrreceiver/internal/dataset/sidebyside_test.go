@@ -155,7 +155,7 @@ func TestTooManyRequestsAtOnceLoseNothing(t *testing.T) {
 	sideBySide(t, qualyssim.Options{}, func(h *harness.Harness) {
 		h.Hosts(100)
 		n := atomic.Int64{}
-		answer(h, func(r qualyssim.Request) bool {
+		answer(h, func(qualyssim.Request) bool {
 			k := n.Add(1)
 			return k > 10 && k < 20
 		}, rejecting(http.StatusConflict, 1960, "too many"))
@@ -179,8 +179,8 @@ func intercept(h *harness.Harness, api qualyssim.API, with func(http.ResponseWri
 	})
 }
 
-// underWay waits until so many requests for detections are under way.
-func underWay(h *harness.Harness, n int) {
+// underWay waits until as many requests for detections are under way as may be.
+func underWay(h *harness.Harness) {
 	for range 1000 {
 		open := 0
 		for _, r := range asked(h) {
@@ -188,7 +188,7 @@ func underWay(h *harness.Harness, n int) {
 				open++
 			}
 		}
-		if open >= n {
+		if open >= 9 {
 			return
 		}
 		h.Advance(10 * time.Millisecond)
@@ -209,7 +209,7 @@ func TestFailuresOfAllThatIsUnderWayCountAsOne(t *testing.T) {
 			sideBySide(t, qualyssim.Options{}, func(h *harness.Harness) {
 				h.Hosts(200)
 				run(h, harness.DetectionSettings())
-				underWay(h, 9)
+				underWay(h)
 				began := time.Now()
 				h.Sim.ClearRequests()
 				down := atomic.Bool{}
@@ -246,7 +246,7 @@ func TestOutageOfAnyLengthWithRangesUnderWayLosesAndQuarantinesNothing(t *testin
 				settings := harness.DetectionSettings()
 				settings.Full = 0
 				c := run(h, settings)
-				underWay(h, 9)
+				underWay(h)
 				answer(h, always, func(w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) })
 				h.Advance(length)
 				h.Sim.Intercept(nil)
@@ -263,7 +263,7 @@ func TestPasswordRotatedWhileRequestsAreUnderWay(t *testing.T) {
 	sideBySide(t, qualyssim.Options{}, func(h *harness.Harness) {
 		h.Hosts(100)
 		run(h, harness.DetectionSettings())
-		underWay(h, 9)
+		underWay(h)
 		h.Sim.Rotate(qualyssim.Credentials{Username: "user", Password: "other"})
 		h.Advance(10 * time.Second)
 		refused := 0
@@ -295,7 +295,7 @@ func TestHostsThatAppearAndVanishWhileRangesAreRead(t *testing.T) {
 	sideBySide(t, qualyssim.Options{}, func(h *harness.Harness) {
 		h.Hosts(100) // hosts 10 to 1000
 		run(h, harness.DetectionSettings())
-		underWay(h, 9)
+		underWay(h)
 		h.Script.RemoveHost(500)
 		h.Script.RemoveHost(510)
 		for i, id := range []int64{985, 995, 5000} { // between those of the last ranges, and behind them

@@ -118,7 +118,8 @@ func (i *isolator) next(cursor, last uint64) step {
 	}
 	if i.span > 0 {
 		s.limit = 1
-		if end := cursor + i.span - 1; end >= cursor && (last == 0 || end < last) {
+		s.min = max(cursor, 1) // an end of 0 is none
+		if end := s.min + i.span - 1; end >= s.min && (last == 0 || end < last) {
 			s.max = end
 		}
 	}

@@ -119,15 +119,13 @@ func (c *Collector) pass(ctx context.Context, run *Run, counts *Counts) (finishe
 	ctx, p.cancel = context.WithCancel(ctx)
 	defer p.listings.Wait()
 	defer p.cancel()
-	p.mu.Lock()
-	if run.Full && c.state.paged() {
-		p.list(ctx) // the one before had several pages, so this one will: its IDs are asked for beside its first page
-	}
-	p.grow(ctx)
-	p.mu.Unlock()
+	p.startMore(ctx)
 	p.shards.Wait()
 	if p.failed != nil {
 		return false, p.failed
+	}
+	if err := ctx.Err(); err != nil {
+		return false, err // what was not begun is not done
 	}
 	*counts = run.Counts
 	for _, s := range p.slots {
@@ -267,10 +265,14 @@ func (p *pass) work(ctx context.Context, k int) {
 	p.grow(ctx)
 }
 
-// startMore starts more shards where a response has told that there is room for more requests.
+// startMore starts more shards where a response has told that there is room for more requests. Where the last full collection had
+// several pages, this one will: its IDs are asked for beside its first page.
 func (p *pass) startMore(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.run.Full && p.run.Pass == 0 && p.collector.state.paged() {
+		p.list(ctx)
+	}
 	p.grow(ctx)
 }
 

@@ -117,7 +117,7 @@ func (d *Dataset) Run(ctx context.Context, w Work) error {
 			tries.Reset()
 			continue
 		}
-		d.Gate.failed(health.ThirdPartyGeneric, err)()
+		d.Gate.failed(health.FirstPartyGeneric, err)() // of the storage: those of Qualys go through the gate
 		if err := sleep(ctx, tries.NextBackOff()); err != nil {
 			return err
 		}

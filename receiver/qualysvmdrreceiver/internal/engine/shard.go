@@ -136,6 +136,9 @@ func (s *shard) page(ctx context.Context) (more bool, err error) {
 	if !c.options.Ordered {
 		at = step{limit: s.isolator.pageLimit()}
 	}
+	if c.options.Ordered && !at.peek {
+		c.state.missed(ctx, s.pass.pass.Query, at.min, at.max)
+	}
 	request := s.request(cursor, at)
 	if c.options.Ordered && request.Max != 0 && request.Cursor.ID > request.Max {
 		s.commit(ctx, func(own *slot) { own.Cursor.ID = request.Cursor.ID }) // only quarantined units were left of it
@@ -518,12 +521,6 @@ func (s *shard) split(ctx context.Context, starts []uint64, writes []func(tx *ch
 // leaveOut quarantines units that break their pages while others can be read.
 func (s *shard) leaveOut(ctx context.Context, units []uint64) {
 	c := s.collector
-	query := s.pass.pass.Query
-	for _, p := range s.pass.run.Passes {
-		if p.Units == nil {
-			query = query.widen(p.Query)
-		}
-	}
-	c.state.quarantine(ctx, query, units, s.inflight.of)
+	c.state.quarantine(ctx, s.pass.pass.Query, units, s.inflight.of)
 	c.dataset.Log.Error("hosts quarantined: their data cannot be parsed or had; retrying them once per collection", zap.Uint64s("units", units))
 }

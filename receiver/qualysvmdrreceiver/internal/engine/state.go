@@ -56,10 +56,12 @@ type Run struct {
 	ID string `json:"id"`
 	// Sequence tells runs apart in the storage.
 	Sequence uint64 `json:"sequence"`
-	// Began is when it began by the local clock, Start the server's clock at its first response, zero before.
-	Began time.Time `json:"began"`
-	Start time.Time `json:"start,omitzero"`
-	Full  bool      `json:"full,omitempty"`
+	// Began is when it began by the local clock, and Previous when the one before did; zero: there was none. Start is the
+	// server's clock at its first response, zero before.
+	Began    time.Time `json:"began"`
+	Previous time.Time `json:"previous,omitzero"`
+	Start    time.Time `json:"start,omitzero"`
+	Full     bool      `json:"full,omitempty"`
 	// Passes are the lists that it asks for, and Pass is the index of the one that it is in.
 	Passes []Pass `json:"passes,omitempty"`
 	Pass   int    `json:"pass"`
@@ -273,13 +275,14 @@ func (s *state) read(fn func(*State)) {
 	fn(&s.stored)
 }
 
-// begin makes a run of passes the running full or window collection.
+// begin makes a run of passes the running full or window collection. Quarantined units are tried at its end, with what they miss
+// of it.
 func (s *state) begin(ctx context.Context, now time.Time, full bool, passes []Pass) *Run {
-	run := &Run{ID: uuid.NewString(), Began: now, Full: full, Passes: passes}
+	run := &Run{ID: uuid.NewString(), Began: now, Full: full}
 	s.save(ctx, func() {
 		s.stored.Sequence++
 		run.Sequence = s.stored.Sequence
-		s.stored.Started = now
+		run.Previous, s.stored.Started = s.stored.Started, now
 		if full {
 			s.stored.FullStarted = now
 			s.stored.Full = run
@@ -288,13 +291,37 @@ func (s *state) begin(ctx context.Context, now time.Time, full bool, passes []Pa
 		}
 		for i := range s.stored.Quarantine {
 			for _, p := range passes {
-				if p.Units == nil {
-					s.stored.Quarantine[i].Query = s.stored.Quarantine[i].Query.widen(p.Query)
-				}
+				s.stored.Quarantine[i].Query = s.stored.Quarantine[i].Query.widen(p.Query)
+			}
+		}
+		run.Passes = append(passes, probes(s.stored.Quarantine, now)...)
+	})
+	return run
+}
+
+// missed takes note that the units of a range that are in quarantine are left out of a pass.
+func (s *state) missed(ctx context.Context, query Query, first, last uint64) {
+	widened := func(q *Quarantined) (Query, bool) {
+		all := q.Query.widen(query)
+		return all, q.Unit >= first && (last == 0 || q.Unit <= last) && !all.equal(q.Query)
+	}
+	news := false
+	s.read(func(*State) {
+		for i := range s.stored.Quarantine {
+			_, more := widened(&s.stored.Quarantine[i])
+			news = news || more
+		}
+	})
+	if !news {
+		return
+	}
+	s.save(ctx, func() {
+		for i := range s.stored.Quarantine {
+			if all, more := widened(&s.stored.Quarantine[i]); more {
+				s.stored.Quarantine[i].Query = all
 			}
 		}
 	})
-	return run
 }
 
 // finish makes a run the last finished one.
