@@ -123,7 +123,7 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 			InitialDelay: r.config.InitialDelay,
 			MaxRecords:   r.config.BatchSize,
 			MaxBytes:     r.config.BatchMaxBytes,
-			Budget:       engine.NewBudget(),
+			Budget:       engine.NewBudget(r.config.BatchMaxBytes),
 		},
 		Client:        r.client,
 		Records:       r.config.records(r.settings),

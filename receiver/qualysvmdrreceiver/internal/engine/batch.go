@@ -22,8 +22,10 @@ const (
 	// DuplicatesAtOnce is how many duplicates are gathered before they leave with a batch: what an overlap brings again may be
 	// much more than what is new, and takes memory too.
 	DuplicatesAtOnce = 4096
-	// budgetBytes is how much text all shards together may have gathered and not delivered.
-	budgetBytes = 16 << 20
+	// leastBudget and mostBudget bound how much text all shards together may have gathered and not delivered, which is two
+	// batches otherwise. As records it takes about six times as much memory.
+	leastBudget = 4 << 20
+	mostBudget  = 16 << 20
 )
 
 // Batch is what is offered at once, and what is committed when it was accepted. It belongs to one shard.
@@ -196,19 +198,23 @@ func (b *Batches) HeldUp() bool {
 
 // Budget bounds how much text all shards together have gathered. One may always go on. It is safe for concurrent use.
 type Budget struct {
+	bytes int
+
 	mu     sync.Mutex // guards everything below
 	taken  int
 	waiter chan struct{} // closed when some is given back
 }
 
-// NewBudget returns a budget that nobody has taken of.
-func NewBudget() *Budget { return &Budget{waiter: make(chan struct{})} }
+// NewBudget returns a budget that nobody has taken of, for batches of so many bytes of text.
+func NewBudget(maxBytes int) *Budget {
+	return &Budget{bytes: max(leastBudget, 2*min(maxBytes, mostBudget/2)), waiter: make(chan struct{})}
+}
 
 // try takes bytes if there are so many, or if nobody holds any.
 func (b *Budget) try(bytes int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.taken > 0 && b.taken+bytes > budgetBytes {
+	if b.taken > 0 && b.taken+bytes > b.bytes {
 		return false
 	}
 	b.taken += bytes
