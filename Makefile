@@ -8,8 +8,9 @@ MAKEFLAGS += --no-print-directory
 TOOL := go tool -modfile=$(CURDIR)/tools/go.mod
 PACKAGE_TOOL := go tool -modfile=$(CURDIR)/tools/package/go.mod
 COLLECTOR := bin/otelcol-qualysvmdr
+KUBERNETES_COLLECTOR := bin/otelcol-qualysvmdr-kubernetes
 CHECK := bin/qualysvmdrcheck
-SOURCES := $(shell find receiver -name '*.go' -not -name '*_test.go') go.mod go.sum builder-config.yaml tools/go.mod
+SOURCES := $(shell find receiver -name '*.go' -not -name '*_test.go') go.mod go.sum builder-config.yaml builder-config-kubernetes.yaml tools/go.mod
 
 # version.go is where the version stands. What is not built from its tag is a version before it.
 RELEASE := $(shell sed -n 's/^const version = "\(.*\)"/\1/p' receiver/qualysvmdrreceiver/version.go)
@@ -30,7 +31,7 @@ build: $(COLLECTOR) ## the collector with this receiver, bin/otelcol-qualysvmdr 
 
 # Go's own cryptographic module, in the version that was validated first, and on by default in what is built with it.
 ifneq ($(FIPS),)
-$(COLLECTOR) $(CHECK) test: export GOFIPS140 := v1.0.0
+$(COLLECTOR) $(KUBERNETES_COLLECTOR) $(CHECK) test: export GOFIPS140 := v1.0.0
 test: TESTFLAGS += -exec 'env GODEBUG=fips140=only'
 endif
 
@@ -44,6 +45,14 @@ $(COLLECTOR): $(SOURCES) build/variant
 	env dist.version='$(VERSION)' $(TOOL) builder --skip-strict-versioning=false --config builder-config.yaml
 	mkdir -p bin
 	mv build/otelcol-qualysvmdr $@
+
+.PHONY: build-kubernetes
+build-kubernetes: $(KUBERNETES_COLLECTOR) ## the same with leader election, bin/otelcol-qualysvmdr-kubernetes (VERSION=1.2.3 FIPS=1)
+
+$(KUBERNETES_COLLECTOR): $(SOURCES) build/variant
+	env dist.version='$(VERSION)' $(TOOL) builder --skip-strict-versioning=false --config builder-config-kubernetes.yaml
+	mkdir -p bin
+	mv build/kubernetes/otelcol-qualysvmdr-kubernetes $@
 
 $(CHECK): $(SOURCES) build/variant
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o $@ ./receiver/qualysvmdrreceiver/cmd/qualysvmdrcheck

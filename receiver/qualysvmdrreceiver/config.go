@@ -72,6 +72,9 @@ type Config struct {
 	MaxConcurrentRequests int `mapstructure:"max_concurrent_requests"`
 	// ConcurrencyReserve is how many of the requests at once that Qualys allows are left to other users of the subscription.
 	ConcurrencyReserve int `mapstructure:"concurrency_reserve"`
+	// LeaderElector is the extension that elects the one of several collectors that collects; nil: every one does, unless another
+	// one has the storage open.
+	LeaderElector *component.ID `mapstructure:"k8s_leader_elector"`
 	// RetryOnFailure is the back-off between tries, of requests and of deliveries. Tries never end.
 	RetryOnFailure RetryConfig `mapstructure:"retry_on_failure"`
 	// InitialDelay is the time from the start to the first collections.
@@ -102,7 +105,7 @@ type VulnerabilitiesConfig struct {
 	// FullInterval is after what time everything open is collected once more; 0: never.
 	FullInterval time.Duration `mapstructure:"full_interval"`
 	// FullAfter asks for one full collection if the last one began before this time; empty: it does not.
-	FullAfter string `mapstructure:"full_after"`
+	FullAfter any `mapstructure:"full_after"`
 	// APIVersion is the version of the API, 5.0 by default.
 	APIVersion string `mapstructure:"api_version"`
 	// PageSize is how many hosts are asked for in one request.
@@ -125,7 +128,7 @@ type KnowledgeBaseConfig struct {
 	// FullInterval is after what time all known entries are delivered again; 0: never.
 	FullInterval time.Duration `mapstructure:"full_interval"`
 	// FullAfter delivers all known entries again if that was last done before this time; empty: it does not.
-	FullAfter string `mapstructure:"full_after"`
+	FullAfter any `mapstructure:"full_after"`
 	// APIVersion is the version of the API, 4.0 by default.
 	APIVersion string `mapstructure:"api_version"`
 	// PageSize is how many QIDs are asked for in one request.
@@ -154,7 +157,7 @@ type HostsConfig struct {
 	// MaxRemovedShare is the share of the known hosts that may be gone at once: beyond it nothing is told of them.
 	MaxRemovedShare float64 `mapstructure:"max_removed_share"`
 	// FullAfter is a time: one collection begins if the last one began before it.
-	FullAfter string `mapstructure:"full_after"`
+	FullAfter any `mapstructure:"full_after"`
 	// APIVersion is the version of the API, 5.0 by default.
 	APIVersion string `mapstructure:"api_version"`
 	// PageSize is how many hosts are asked for in one request.
@@ -175,7 +178,7 @@ type AssetInventoryConfig struct {
 	// FullInterval is after what time all assets are collected once more; 0: never.
 	FullInterval time.Duration `mapstructure:"full_interval"`
 	// FullAfter asks for one full collection if the last one began before this time; empty: it does not.
-	FullAfter string `mapstructure:"full_after"`
+	FullAfter any `mapstructure:"full_after"`
 	// PageSize is how many assets are asked for in one request, 300 at most.
 	PageSize int `mapstructure:"page_size"`
 	// IncludeFields and ExcludeFields select the fields of an asset.
@@ -205,7 +208,7 @@ type ActivityLogConfig struct {
 	// InitialLookback is how far the first collection looks back; 0 collects all that the log still holds.
 	InitialLookback time.Duration `mapstructure:"initial_lookback"`
 	// FullAfter asks for one collection like the first if the last such began before this time; empty: it does not.
-	FullAfter string `mapstructure:"full_after"`
+	FullAfter any `mapstructure:"full_after"`
 	// Overlap is how far each collection reaches back behind the start of the previous one.
 	Overlap time.Duration `mapstructure:"overlap"`
 	// APIVersion is the version of the API, 2.0 by default.
@@ -328,6 +331,8 @@ func (c *Config) Validate() error {
 	}
 	v.check(c.InitialDelay >= 0, "initial_delay", "must not be negative, is %s", c.InitialDelay)
 
+	v.check(c.LeaderElector == nil || c.Storage != nil, "k8s_leader_elector", "needs storage: a collector that takes over goes on where the other one was")
+
 	c.validateRetry(v)
 	return v.joined()
 }
@@ -343,7 +348,7 @@ func (c *Config) validateRetry(v *violations) {
 }
 
 func (c *Config) validateEndpoint(v *violations, key string, client *confighttp.ClientConfig, used bool) {
-	v.check(client.Timeout <= 0, key+"::timeout", "must be 0: it would cut long answers; read_idle_timeout limits silence instead")
+	v.check(client.Timeout <= 0, key+"::timeout", "must be 0: it would cut long responses; read_idle_timeout limits silence instead")
 	v.check(client.Timeout >= 0, key+"::timeout", "must not be negative")
 	v.check(!client.Compression.IsCompressed(), key+"::compression", "must not be set: Qualys does not read compressed requests")
 	for name := range client.Headers.Iter {
@@ -524,21 +529,29 @@ func (v *violations) optionalInterval(key string, d time.Duration) {
 	v.check(d == 0 || d >= minInterval, key, "must be 0 (never) or at least %s, is %s", minInterval, d)
 }
 
-func (v *violations) fullAfter(text string) {
-	if _, err := moment(text); err != nil {
-		v.add("full_after", "must be a time such as 2026-11-28T09:15:00Z, or a day, is %q", text)
+func (v *violations) fullAfter(value any) {
+	if _, err := moment(value); err != nil {
+		v.add("full_after", "must be a time such as 2026-11-28T09:15:00Z, or a day, is %q", fmt.Sprint(value))
 	}
 }
 
-// moment reads a time in RFC 3339, or a day (UTC); zero: there is none.
-func moment(text string) (time.Time, error) {
-	if text == "" {
+// moment reads a time in RFC 3339, or a day (UTC); zero: there is none. YAML makes a time of either that stands without quotes.
+func moment(value any) (time.Time, error) {
+	switch v := value.(type) {
+	case nil:
 		return time.Time{}, nil
+	case time.Time:
+		return v, nil
+	case string:
+		if v == "" {
+			return time.Time{}, nil
+		}
+		if day, err := time.Parse(time.DateOnly, v); err == nil {
+			return day, nil
+		}
+		return time.Parse(time.RFC3339, v)
 	}
-	if day, err := time.Parse(time.DateOnly, text); err == nil {
-		return day, nil
-	}
-	return time.Parse(time.RFC3339, text)
+	return time.Time{}, errors.New("no time")
 }
 
 func (v *violations) pageSize(n, most int) {

@@ -133,6 +133,21 @@ func TestValuesOfFilters(t *testing.T) {
 }
 
 // YAML takes a date without quotes for a time: nobody should have to know.
+func TestTimesStandWithQuotesOrWithout(t *testing.T) {
+	for _, text := range []string{"2026-11-28T09:15:00Z", `"2026-11-28T09:15:00Z"`, "2026-11-28T10:15:00+01:00"} {
+		cfg, err := load(t, account+"vulnerabilities: {full_after: "+text+"}\n")
+		require.NoError(t, err, text)
+		require.NoError(t, cfg.Validate(), text)
+		assert.True(t, time.Date(2026, 11, 28, 9, 15, 0, 0, time.UTC).Equal(fullAfter(cfg.Vulnerabilities.Get().FullAfter)), text)
+	}
+	for _, text := range []string{"2026-11-28", `"2026-11-28"`} {
+		cfg, err := load(t, account+"vulnerabilities: {full_after: "+text+"}\n")
+		require.NoError(t, err, text)
+		require.NoError(t, cfg.Validate(), text)
+		assert.True(t, time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC).Equal(fullAfter(cfg.Vulnerabilities.Get().FullAfter)), text)
+	}
+}
+
 func TestValuesOfParameters(t *testing.T) {
 	for written, sent := range map[string]string{
 		"true": "1", "false": "0", "38170": "38170", `"4,5"`: "4,5",
@@ -238,6 +253,7 @@ func TestBrokenConfigurations(t *testing.T) {
 		{"activity log version", account + "activity_log: {api_version: two}\n", "activity_log: api_version: ", "5.0"},
 		{"activity log page size", account + "activity_log: {page_size: 10001}\n", "activity_log: page_size: ", "10000"},
 		{"activity log window", account + "activity_log: {parameters: {until_datetime: x}}\n", "activity_log: parameters::until_datetime: ", "itself"},
+		{"election without storage", account + datasets + "k8s_leader_elector: k8s_leader_elector\n", "k8s_leader_elector: ", "needs storage"},
 		{"batch size", account + datasets + "batch_size: 0\n", "batch_size: ", "1"},
 		{"batch bytes", account + datasets + "batch_max_bytes: 0\n", "batch_max_bytes: ", "1"},
 		{"body format", account + datasets + "body_format: xml\n", "body_format: ", "structured"},

@@ -45,7 +45,7 @@ func (r *vmdrReceiver) eventSettings() health.EventSettings {
 		settings.Encode = func(body pcommon.Map) string {
 			text, err := encode(body)
 			if err != nil {
-				r.settings.Logger.Error("A health event has no JSON.", zap.Error(err))
+				r.settings.Logger.Error("a health event has no JSON", zap.Error(err))
 			}
 			return text
 		}

@@ -6,6 +6,7 @@ package qualysvmdrreceiver
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -21,7 +22,8 @@ import (
 type observed struct {
 	receiver string // its component ID
 	health   *health.Reporter
-	session  *session
+	// session is the one that runs; there is none while another collector collects.
+	session *atomic.Pointer[session]
 }
 
 // counted is a dataset that counts what the running collection has done.
@@ -34,7 +36,7 @@ type windowed interface {
 
 // states are those that the state metric tells, one for each that a dataset can be in.
 var states = []health.State{
-	health.Pending, health.Started, health.Initialized, health.Authenticated, health.Collecting, health.Error, health.Stopping,
+	health.Pending, health.Standby, health.Started, health.Initialized, health.Authenticated, health.Collecting, health.Error, health.Stopping,
 }
 
 // register makes metrics of what is observed. The telemetry builder's shutdown ends it.
@@ -62,7 +64,7 @@ func (o *observed) observeStates(_ context.Context, observer metric.Int64Observe
 }
 
 func (o *observed) observeLag(_ context.Context, observer metric.Float64Observer) error {
-	for name, d := range o.session.datasets {
+	for name, d := range o.datasets() {
 		if w, ok := d.(windowed); ok {
 			if lag, known := w.Lag(); known {
 				observer.Observe(lag.Seconds(), o.labels(attribute.String("dataset", name)))
@@ -73,16 +75,20 @@ func (o *observed) observeLag(_ context.Context, observer metric.Float64Observer
 }
 
 func (o *observed) observeItems(_ context.Context, observer metric.Int64Observer) error {
-	for name, d := range o.session.datasets {
+	for name, d := range o.datasets() {
 		observer.Observe(d.Done(), o.labels(attribute.String("dataset", name)))
 	}
 	return nil
 }
 
 func (o *observed) observeQuarantine(_ context.Context, observer metric.Int64Observer) error {
+	s := o.session.Load()
+	if s == nil {
+		return nil
+	}
 	hosts, known := 0, false
 	for _, name := range []string{dataset.Vulnerabilities, dataset.Hosts} {
-		if c, ok := o.session.datasets[name].(*engine.Collector); ok {
+		if c, ok := s.datasets[name].(*engine.Collector); ok {
 			hosts, known = hosts+c.Quarantined(), true
 		}
 	}
@@ -93,12 +99,21 @@ func (o *observed) observeQuarantine(_ context.Context, observer metric.Int64Obs
 }
 
 func (o *observed) observeEntries(_ context.Context, observer metric.Int64Observer) error {
-	if o.session.catalog == nil {
+	s := o.session.Load()
+	if s == nil || s.catalog == nil {
 		return nil
 	}
-	delivered, pending, absent := o.session.catalog.Entries()
+	delivered, pending, absent := s.catalog.Entries()
 	for state, n := range map[string]int{"delivered": delivered, "pending": pending, "absent": absent} {
 		observer.Observe(int64(n), o.labels(attribute.String("state", state)))
+	}
+	return nil
+}
+
+// datasets are those of the session that runs.
+func (o *observed) datasets() map[string]counted {
+	if s := o.session.Load(); s != nil {
+		return s.datasets
 	}
 	return nil
 }

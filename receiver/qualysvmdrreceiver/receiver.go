@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -40,13 +41,22 @@ type vmdrReceiver struct {
 	telemetry *metadata.TelemetryBuilder
 	obs       *receiverhelper.ObsReport
 
-	// stop ends the collections, abort the deliveries that may outlive them for a while.
+	// From Start on.
+	host component.Host
+	// run ends when the receiver stops, hard when even deliveries may not go on.
+	run, hard   context.Context
 	stop, abort context.CancelFunc
 	running     sync.WaitGroup
 	client      *qualys.Client
+	rejected    *refusals
 	health      *health.Reporter
 	events      *health.Events
-	session     *session
+	// shared is what the datasets of all sessions share, but for what belongs to one of them.
+	shared dataset.Settings
+	// session is the one that runs, for metrics.
+	session atomic.Pointer[session]
+	// leadership is there if an extension elects who collects.
+	leadership *leadership
 }
 
 var _ receiver.Logs = (*vmdrReceiver)(nil)
@@ -69,30 +79,60 @@ func newReceiver(settings receiver.Settings, config *Config, next consumer.Logs)
 	return &vmdrReceiver{config: config, settings: settings, next: next, telemetry: telemetry, obs: obs}, nil
 }
 
-// Start starts the datasets. It sends nothing: what is wrong with the account or the network shows in the health.
+// Start starts the datasets, or lets them wait until another collector does not collect any more. It sends nothing: what is
+// wrong with the account or the network shows in the health.
 func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 	logStarting(r.settings.Logger)
-	store, err := checkpoint.Open(ctx, host, r.config.Storage, r.settings.ID)
-	if err != nil {
+	r.config.warnOfExpansion(r.settings.Logger, os.Environ())
+	r.host = host
+	if err := r.startClient(ctx); err != nil {
 		return err
 	}
-	if !store.Persistent() {
+	r.hard, r.abort = context.WithCancel(context.Background())
+	r.run, r.stop = context.WithCancel(r.hard)
+	r.startHealth(host)
+	metrics := observed{receiver: r.settings.ID.String(), health: r.health, session: &r.session}
+	if err := metrics.register(r.telemetry); err != nil {
+		return err
+	}
+	if id := r.config.LeaderElector; id != nil {
+		return r.awaitElection(*id)
+	}
+	store, err := checkpoint.Open(ctx, host, r.config.Storage, r.settings.ID)
+	if err != nil && !errors.Is(err, checkpoint.ErrLocked) {
+		return err
+	}
+	if store != nil && !store.Persistent() {
 		r.settings.Logger.Warn("no storage extension configured; checkpoints are kept in memory and a restart re-collects everything")
 	}
-	r.config.warnOfExpansion(r.settings.Logger, os.Environ())
-	r.session = &session{store: store} // from now on Shutdown closes it
-	server, gateway, err := r.endpoints(ctx, host)
+	r.running.Go(func() { r.term(r.hard, store) })
+	return nil
+}
+
+// awaitElection lets an extension decide when this receiver collects.
+func (r *vmdrReceiver) awaitElection(id component.ID) error {
+	election, err := findLeaderElection(r.host, id)
 	if err != nil {
 		return err
 	}
-	hard, abort := context.WithCancel(context.Background())
-	run, stop := context.WithCancel(hard)
-	r.stop, r.abort = stop, abort
-	r.startHealth(host)
-	rejected := &refusals{
+	if err := checkpoint.Find(r.host, r.config.Storage); err != nil {
+		return err
+	}
+	r.health.StandBy()
+	r.leadership = newLeadership(func(ctx context.Context) { r.term(ctx, nil) })
+	election.SetCallBackFuncs(r.leadership.start, r.leadership.stop)
+	return nil
+}
+
+// startClient makes the client of Qualys, and what all sessions share.
+func (r *vmdrReceiver) startClient(ctx context.Context) error {
+	server, gateway, err := r.endpoints(ctx, r.host)
+	if err != nil {
+		return err
+	}
+	r.rejected = &refusals{
 		config: r.config,
 		log:    r.settings.Logger,
-		stored: checkpoint.NewRefusals(store),
 		urls:   map[qualys.EndpointName]string{qualys.Server: server.URL, qualys.Gateway: gateway.URL},
 	}
 	waits := &engine.Waits{}
@@ -100,7 +140,7 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 		Server:             server,
 		Gateway:            gateway,
 		APIClient:          r.config.apiClient(),
-		Rejected:           rejected.rejected,
+		Rejected:           r.rejected.rejected,
 		UserAgent:          fmt.Sprintf("qualysvmdrreceiver/%s (%s/%s)", version, r.settings.BuildInfo.Command, r.settings.BuildInfo.Version),
 		ReadIdleTimeout:    r.config.ReadIdleTimeout,
 		PageTimeout:        r.config.PageTimeout,
@@ -110,39 +150,39 @@ func (r *vmdrReceiver) Start(ctx context.Context, host component.Host) error {
 		ConcurrencyReserve: r.config.ConcurrencyReserve,
 		Observer:           &clientObserver{receiver: r.settings.ID.String(), log: r.settings.Logger, telemetry: r.telemetry, waits: waits},
 	})
-	rejected.recall(ctx, r.client)
-	shared := dataset.Settings{
+	r.shared = dataset.Settings{
 		Engine: engine.Settings{
 			Receiver:     r.settings.ID.String(),
 			Logger:       r.settings.Logger,
-			Store:        store,
 			Telemetry:    r.telemetry,
-			Deliverer:    engine.NewDeliverer(hard, r.next, r.obs, configretry.BackOffConfig(r.config.RetryOnFailure)),
+			Tracer:       metadata.Tracer(r.settings.TelemetrySettings),
 			Waits:        waits,
 			Retry:        configretry.BackOffConfig(r.config.RetryOnFailure),
 			InitialDelay: r.config.InitialDelay,
 			MaxRecords:   r.config.BatchSize,
 			MaxBytes:     r.config.BatchMaxBytes,
-			Budget:       engine.NewBudget(r.config.BatchMaxBytes),
 		},
 		Client:        r.client,
 		Records:       r.config.records(r.settings),
 		MaxConcurrent: r.config.MaxConcurrentRequests,
 		Events:        r.config.CollectionEvents.Enabled,
 	}
-	if shared.Server, err = url.Parse(server.URL); err != nil {
+	if r.shared.Server, err = url.Parse(server.URL); err != nil {
 		return errors.New("server::endpoint: is not a URL")
 	}
-	if shared.Gateway, err = url.Parse(gateway.URL); err != nil {
+	if r.shared.Gateway, err = url.Parse(gateway.URL); err != nil {
 		return errors.New("gateway::endpoint: is not a URL")
 	}
-	r.session = newSession(r.config, shared, r.health)
-	metrics := observed{receiver: r.settings.ID.String(), health: r.health, session: r.session}
-	if err := metrics.register(r.telemetry); err != nil {
-		return err
-	}
-	r.running.Go(func() { r.session.run(run) })
 	return nil
+}
+
+// sharedOver is what the datasets of a session over a store share. Deliveries end with hard.
+func (r *vmdrReceiver) sharedOver(hard context.Context, store *checkpoint.Store) dataset.Settings {
+	shared := r.shared
+	shared.Engine.Store = store
+	shared.Engine.Deliverer = engine.NewDeliverer(hard, r.next, r.obs, configretry.BackOffConfig(r.config.RetryOnFailure))
+	shared.Engine.Budget = engine.NewBudget(r.config.BatchMaxBytes)
+	return shared
 }
 
 // endpoints makes the clients of the two hosts.
@@ -160,16 +200,12 @@ func (r *vmdrReceiver) startHealth(host component.Host) {
 	if r.config.HealthEvents.Enabled {
 		r.events = health.NewEvents(r.eventSettings())
 	}
-	datasets := r.config.datasets()
 	r.health = health.New(health.Settings{
 		Logger: r.settings.Logger,
 		Source: r.settings.ID.String(),
 		Status: func(event *componentstatus.Event) { componentstatus.ReportStatus(host, event) },
 		Events: r.events,
-	}, datasets...)
-	for _, name := range datasets {
-		r.health.Dataset(name).Reach(health.Started)
-	}
+	}, r.config.datasets()...)
 }
 
 // Shutdown ends everything: requests and waits at once, a delivery in flight after five seconds or with ctx.
@@ -181,18 +217,11 @@ func (r *vmdrReceiver) Shutdown(ctx context.Context) error {
 	if r.client != nil {
 		r.client.Close()
 	}
-	if r.session == nil {
-		return nil
-	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	return r.session.store.Close(closing)
+	return nil
 }
 
 func (r *vmdrReceiver) stopDatasets(ctx context.Context) {
-	if r.health != nil {
-		r.health.Close()
-	}
+	r.health.Close()
 	r.stop()
 	defer r.abort()
 	defer context.AfterFunc(ctx, r.abort)()
@@ -200,6 +229,9 @@ func (r *vmdrReceiver) stopDatasets(ctx context.Context) {
 		closing, cancel := context.WithTimeout(ctx, eventsGrace)
 		defer cancel()
 		r.running.Go(func() { r.events.Close(closing) })
+	}
+	if r.leadership != nil {
+		r.leadership.close()
 	}
 	r.running.Wait()
 }

@@ -295,7 +295,43 @@ func TestShutdownWhileAPageArrives(t *testing.T) {
 	}
 }
 
-func TestPositionsAreKeptInTheStorage(t *testing.T) {
+// The QIDs that are detected while no KnowledgeBase is configured must not be without an entry once one is.
+func TestKnowledgeBaseThatWasOffBeginsWithAFullCollection(t *testing.T) {
+	sim, url := subscription(t, qualyssim.Options{Hosts: 10, Assets: 1})
+	extension := storagetest.NewFileBackedStorageExtension("checkpoints", t.TempDir())
+	host := &statusHost{extensions: map[component.ID]component.Component{extension.ID: extension}}
+	// asked is the time filter of the first request for detections with or without the KnowledgeBase.
+	asked := func(knowledgeBase bool) string {
+		sim.ClearRequests()
+		cfg := configFor(url)
+		cfg.AssetInventory = configoptional.None[AssetInventoryConfig]()
+		cfg.Storage = &extension.ID
+		cfg.Vulnerabilities.Get().CollectionInterval = time.Second
+		if !knowledgeBase {
+			cfg.KnowledgeBase = configoptional.None[KnowledgeBaseConfig]()
+		}
+		core, logged := observer.New(zap.InfoLevel)
+		stop := start(t, cfg, new(consumertest.LogsSink), host, zap.New(core))
+		require.Eventually(t, func() bool {
+			return logged.FilterMessage("collection finished").FilterField(zap.String("dataset", "vulnerabilities")).Len() > 0
+		}, waitLimit, glance)
+		stop()
+		for _, r := range sim.Requests() {
+			if r.API == qualyssim.Detections {
+				return r.Form.Get("detection_updated_since")
+			}
+		}
+		require.Fail(t, "no request")
+		return ""
+	}
+	assert.Empty(t, asked(true), "the first collection")
+	assert.NotEmpty(t, asked(true))
+	assert.NotEmpty(t, asked(false))
+	assert.Empty(t, asked(true), "what was detected meanwhile has no entry")
+	assert.NotEmpty(t, asked(true))
+}
+
+func TestCheckpointsAreKeptInTheStorage(t *testing.T) {
 	sim, url := subscription(t, qualyssim.Options{Hosts: 30, Assets: 10})
 	cfg := configFor(url)
 	extension := storagetest.NewFileBackedStorageExtension("checkpoints", t.TempDir())

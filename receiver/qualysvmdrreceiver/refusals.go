@@ -6,6 +6,7 @@ package qualysvmdrreceiver
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/collector/config/confighttp"
@@ -27,8 +28,10 @@ const (
 type refusals struct {
 	config *Config
 	log    *zap.Logger
-	stored *checkpoint.Refusals
 	urls   map[qualys.EndpointName]string
+
+	// stored is where they are kept: in the storage of the session that runs.
+	stored atomic.Pointer[checkpoint.Refusals]
 }
 
 // rejected stores that an endpoint has rejected credentials, or that they work again.
@@ -36,7 +39,7 @@ func (r *refusals) rejected(rejection qualys.Rejection) {
 	ctx, cancel := context.WithTimeout(context.Background(), refusalStoring)
 	defer cancel()
 	if rejection.Err == nil {
-		if err := r.stored.Forget(ctx, r.key(rejection.Endpoint)); err != nil {
+		if err := r.stored.Load().Forget(ctx, r.key(rejection.Endpoint)); err != nil {
 			r.log.Warn("it could not be stored that the credentials work again", zap.Error(err))
 		}
 		return
@@ -48,15 +51,18 @@ func (r *refusals) rejected(rejection qualys.Rejection) {
 	}
 	var credentials []string
 	refusal.Kind, credentials = r.credentials(rejection.Endpoint, rejection.Credential)
-	if err := r.stored.Remember(ctx, r.key(rejection.Endpoint), refusal, credentials...); err != nil {
+	if err := r.stored.Load().Remember(ctx, r.key(rejection.Endpoint), refusal, credentials...); err != nil {
 		r.log.Error("rejected credentials could not be stored; a restart would try them again", zap.Error(err))
 	}
 }
 
-// recall tells the client which of its credentials were rejected before a restart. Nothing is sent, not even by an authenticator.
-func (r *refusals) recall(ctx context.Context, client *qualys.Client) {
+// recall keeps refusals in a store from now on, and tells the client which of its credentials were rejected before, by this
+// collector or another one. Nothing is sent, not even by an authenticator. It may be called while no request is under way.
+func (r *refusals) recall(ctx context.Context, store *checkpoint.Store, client *qualys.Client) {
+	stored := checkpoint.NewRefusals(store)
+	r.stored.Store(stored)
 	for name := range r.urls {
-		refusal, known := r.stored.Recall(ctx, r.key(name))
+		refusal, known := stored.Recall(ctx, r.key(name))
 		if !known {
 			continue
 		}

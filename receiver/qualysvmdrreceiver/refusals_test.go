@@ -79,10 +79,12 @@ func withAuth(cfg *Config) {
 }
 
 func refusalsIn(stored memory, cfg *Config) *refusals {
-	return &refusals{
-		config: cfg, log: zap.NewNop(), stored: checkpoint.NewRefusals(checkpoint.New(stored)),
+	r := &refusals{
+		config: cfg, log: zap.NewNop(),
 		urls: map[qualys.EndpointName]string{qualys.Server: "https://q.example.com", qualys.Gateway: "https://g.example.com"},
 	}
+	r.stored.Store(checkpoint.NewRefusals(checkpoint.New(stored)))
+	return r
 }
 
 // The same credentials must not go out again because somebody restarts the collector.
@@ -143,7 +145,7 @@ func TestRejectedCredentialsAreKeptBackOverRestarts(t *testing.T) {
 			}
 
 			after := refusalsIn(stored, config(tt.after))
-			refusal, known := after.stored.Recall(t.Context(), after.key(qualys.Server))
+			refusal, known := after.stored.Load().Recall(t.Context(), after.key(qualys.Server))
 			require.True(t, known)
 			recalled, same := after.rejection(qualys.Server, refusal, time.Now())
 			assert.Equal(t, tt.tries > 0, same)
@@ -162,7 +164,7 @@ func TestRejectedCredentialsAreKeptBackOverRestarts(t *testing.T) {
 			}
 
 			after.rejected(qualys.Rejection{Endpoint: qualys.Server})
-			_, known = after.stored.Recall(t.Context(), after.key(qualys.Server))
+			_, known = after.stored.Load().Recall(t.Context(), after.key(qualys.Server))
 			assert.False(t, known, "they work again")
 		})
 	}

@@ -84,6 +84,8 @@ func collectOption(found map[string]option, path string, v reflect.Value) {
 		value = x.String()
 	case *component.ID:
 		value = nil
+	case nil:
+		value = "" // a time, of which there is none
 	case *int:
 		value = defaultReserve // which holds while none is set
 	default:

@@ -6,6 +6,7 @@ package qualysvmdrreceiver
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/catalog"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
@@ -14,7 +15,10 @@ import (
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
 )
 
-// session is one term of collecting: the datasets with all that they keep in memory, over one storage.
+// closingGrace limits how long the storage may take to close.
+const closingGrace = time.Second
+
+// session collects for as long as one storage is open: the datasets with all that they keep in memory, over one storage.
 type session struct {
 	store *checkpoint.Store
 	// datasets are those that are configured, by name.
@@ -68,6 +72,8 @@ func (s *session) addDetections(config *Config, cfg *VulnerabilitiesConfig, shar
 		if kb.EnrichDetections {
 			options.Stages = append(options.Stages, c.Enrich)
 		}
+	} else {
+		options.LoadFirst = func(ctx context.Context) error { return catalog.Forget(ctx, s.store) }
 	}
 	s.detections = dataset.NewDetections(shared, cfg.settings(config.account(), config.removedShare()), status.Dataset(dataset.Vulnerabilities), options)
 	s.datasets[dataset.Vulnerabilities] = s.detections
@@ -86,11 +92,26 @@ func (s *session) runDetections(ctx context.Context) {
 	s.detections.Run(ctx)
 }
 
-// run collects until the context ends, or every dataset has stopped for good.
-func (s *session) run(ctx context.Context) {
-	var running sync.WaitGroup
+// run collects until the context ends, every dataset has stopped for good, or somebody else has closed the storage, which it
+// reports. Then it closes the storage; the error is that of closing.
+func (s *session) run(ctx context.Context) (closed bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var watching, running sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-s.store.Lost():
+			closed = true
+			cancel()
+		case <-ctx.Done():
+		}
+	})
 	for _, loop := range s.loops {
 		running.Go(func() { loop(ctx) })
 	}
 	running.Wait()
+	cancel()
+	watching.Wait()
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingGrace)
+	defer cancel()
+	return closed, s.store.Close(closing)
 }

@@ -183,8 +183,8 @@ func (c *Config) reserve() int {
 }
 
 // fullAfter reads a time that Validate has seen.
-func fullAfter(text string) time.Time {
-	t, _ := moment(text)
+func fullAfter(value any) time.Time {
+	t, _ := moment(value)
 	return t
 }
 

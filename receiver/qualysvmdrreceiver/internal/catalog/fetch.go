@@ -87,7 +87,9 @@ func (c *Catalog) ask(ctx context.Context, query qualys.EntryQuery, g *group) (*
 		return nil, engine.Verdict{}, err
 	}
 	c.waits(&c.fetching)
+	ctx, span := c.dataset.StartPage(ctx)
 	page, err := c.client.Entries(ctx, query)
+	span.End(err)
 	if err == nil {
 		gate.Open(through)
 		c.answered.Store(true)

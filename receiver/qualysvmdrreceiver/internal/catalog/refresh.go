@@ -53,6 +53,7 @@ func (c *Catalog) listChanges(ctx context.Context) error {
 	if since.IsZero() {
 		since = c.state.Refreshed // nothing had been delivered by this time
 	}
+	began := c.state.Refreshed
 	c.mu.Unlock()
 	listed := map[uint32]struct{}{} // a list can name an entry any number of times
 	server, err := c.list(ctx, since, listed)
@@ -63,7 +64,7 @@ func (c *Catalog) listChanges(ctx context.Context) error {
 		c.refreshFailed(fmt.Errorf("knowledge base refresh: %w", err))
 		return nil
 	}
-	start, doubt := engine.StartOf(server, now, since, refreshOverlap)
+	start, doubt := engine.StartOf(server, now, since, began, refreshOverlap)
 	if doubt != "" {
 		c.dataset.Log.Warn("the server's clock cannot be trusted: "+doubt, zap.Times("server_times", server), zap.Time("start", start))
 	}

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 
+	bbolt "go.etcd.io/bbolt/errors"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
 )
 
@@ -33,17 +34,41 @@ type Store struct {
 	// after a Batch failed. One entry a key bounds it by what the documents and journals hold.
 	pending map[string][]byte
 	closed  bool
+	lost    chan struct{} // closed when the client has reported that it is closed
+	isLost  bool
 }
 
 // New returns a Store on the client, which it owns from then on. With a nil client it keeps nothing: what is loaded is
 // absent, and updates do nothing.
 func New(client storage.Client) *Store {
-	return &Store{client: client, pending: map[string][]byte{}}
+	return &Store{client: client, pending: map[string][]byte{}, lost: make(chan struct{})}
 }
 
 // Persistent reports whether there is a storage client, so that what is written survives a restart.
 func (s *Store) Persistent() bool {
 	return s.client != nil
+}
+
+// Lost returns a channel that is closed when the client reports that it is closed, though this Store has not closed it: as
+// file_storage does after a compaction that could not open its database again. Nothing can be read or written from then on.
+func (s *Store) Lost() <-chan struct{} {
+	return s.lost
+}
+
+// batch has the client do ops, and takes note if it is closed.
+func (s *Store) batch(ctx context.Context, ops []*storage.Operation) error {
+	err := s.client.Batch(ctx, ops...)
+	if err != nil && !s.isLost && reportsClosed(err) {
+		s.isLost = true
+		close(s.lost)
+	}
+	return err
+}
+
+// reportsClosed reports whether an error of a storage client says that it is closed. There is no common error for that: this
+// is file_storage's, and what drivers of databases and networks say.
+func reportsClosed(err error) bool {
+	return errors.Is(err, bbolt.ErrDatabaseNotOpen) || strings.HasSuffix(err.Error(), " is closed")
 }
 
 // Load decodes the document of that key into the value that into points to. It returns false when there is none, and an
@@ -73,6 +98,9 @@ func (s *Store) read(ctx context.Context, keys ...string) ([][]byte, error) {
 	if s.client == nil {
 		return values, nil
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err // not every client looks, and a million keys take long
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -83,7 +111,7 @@ func (s *Store) read(ctx context.Context, keys ...string) ([][]byte, error) {
 	for i, key := range keys {
 		ops[i] = storage.GetOperation(key)
 	}
-	if err := s.client.Batch(ctx, ops...); err != nil {
+	if err := s.batch(ctx, ops); err != nil {
 		return nil, fmt.Errorf("reading the storage: %w", err)
 	}
 	for i, op := range ops {
@@ -139,7 +167,7 @@ func (s *Store) write(ctx context.Context) error {
 			ops = append(ops, storage.DeleteOperation(key))
 		}
 	}
-	if err := s.client.Batch(ctx, ops...); err != nil {
+	if err := s.batch(ctx, ops); err != nil {
 		return fmt.Errorf("writing to the storage: %w", err)
 	}
 	clear(s.pending)

@@ -4,6 +4,7 @@
 package checkpoint
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"sync"
@@ -63,6 +64,13 @@ func TestLoadTellsWhyADocumentIsOfNoUse(t *testing.T) {
 			assert.NotErrorIs(t, err, tt.not)
 		})
 	}
+}
+
+func TestLoadEndsWithItsContext(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	_, err := New(newClient()).Load(ctx, "assets", 1, &testDocument{})
+	require.ErrorIs(t, err, context.Canceled)
 }
 
 func TestLoadReturnsErrorsOfTheStorage(t *testing.T) {

@@ -296,10 +296,10 @@ func answer(h *harness.Harness, matches func(qualyssim.Request) bool, with func(
 
 func always(qualyssim.Request) bool { return true }
 
-// rejecting answers with a code of Qualys that rejects parameters.
-func rejecting(code int, text string) func(http.ResponseWriter) {
+// rejecting answers with a code of Qualys.
+func rejecting(status, code int, text string) func(http.ResponseWriter) {
 	return func(w http.ResponseWriter) {
-		w.WriteHeader(http.StatusBadRequest)
+		w.WriteHeader(status)
 		fmt.Fprintf(w, "<SIMPLE_RETURN><RESPONSE><CODE>%d</CODE><TEXT>%s</TEXT></RESPONSE></SIMPLE_RETURN>", code, text)
 	}
 }
@@ -340,7 +340,7 @@ func TestParameterThatQualysDoesNotKnowIsLeftOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(h *harness.Harness) {
 				h.Detections(3)
-				answer(h, func(r qualyssim.Request) bool { return r.Form.Has(name) }, rejecting(1901, "Unrecognized parameter(s): "+name))
+				answer(h, func(r qualyssim.Request) bool { return r.Form.Has(name) }, rejecting(http.StatusBadRequest, 1901, "Unrecognized parameter(s): "+name))
 				settings := harness.DetectionSettings()
 				settings.Parameters = map[string]string{"show_qds_factors": "1"}
 				settings.Defaults = []string{"show_qds_factors"}
@@ -357,7 +357,7 @@ func TestParameterThatQualysDoesNotKnowIsLeftOut(t *testing.T) {
 
 func TestParameterOfTheUserThatIsRejectedStopsTheDataset(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {
-		answer(h, always, rejecting(1905, "parameter qids has invalid value: x"))
+		answer(h, always, rejecting(http.StatusBadRequest, 1905, "parameter qids has invalid value: x"))
 		settings := harness.DetectionSettings()
 		settings.Parameters = map[string]string{"qids": "x"}
 		run(h, settings)

@@ -141,7 +141,7 @@ func TestQuarantinedHostThatQualysDoesNotKnowAnyMoreStopsNothing(t *testing.T) {
 			bubble(t, func(h *harness.Harness) {
 				h.Detections(9)
 				h.Break(20, true)
-				answer(h, asksFor("20"), rejecting(code, "parameter ids has invalid value: 20"))
+				answer(h, asksFor("20"), rejecting(http.StatusBadRequest, code, "parameter ids has invalid value: 20"))
 				c := run(h, harness.DetectionSettings())
 				h.Advance(30 * time.Minute)
 				require.Equal(t, 1, c.Quarantined())
@@ -287,7 +287,7 @@ func TestManyQuarantinedHostsCostFewRequests(t *testing.T) {
 		before := len(asked(h))
 		h.Advance(2 * time.Hour)
 		later := asked(h)[before:]
-		ordinary := slices.DeleteFunc(slices.Clone(later), func(r qualyssim.Request) bool { return r.Form.Get("status") == "New,Active,Re-Opened" })
+		ordinary := slices.DeleteFunc(slices.Clone(later), func(r qualyssim.Request) bool { return r.Form.Get("detection_updated_since") == "" })
 		assert.LessOrEqual(t, len(ordinary), 2, "the ranges between them are asked for at once")
 		assert.LessOrEqual(t, len(later), 2+2*15, "and those that break are tried together")
 		assert.Contains(t, later[0].Form.Get("ids"), ",21-59")
@@ -316,7 +316,7 @@ func TestServerThatTakesNoRangesLeavesHostsOutAllTheSame(t *testing.T) {
 		h.Advance(50 * time.Minute)
 		require.Equal(t, 2, c.Quarantined())
 		answer(h, func(r qualyssim.Request) bool { return strings.Contains(r.Form.Get("ids"), "-") },
-			rejecting(1905, "parameter ids has invalid value"))
+			rejecting(http.StatusBadRequest, 1905, "parameter ids has invalid value"))
 		h.Change(8, func(d *qualyssim.ScriptedDetection) { d.Status = qualyssim.StatusFixed })
 		h.Advance(3 * time.Hour)
 		assert.Equal(t, 1, h.Backend.Counts()["detection 8 Fixed"])
@@ -353,8 +353,18 @@ func TestQuarantineIsTriedLessOftenAsTimeGoesBy(t *testing.T) {
 }
 
 func TestPageOfHostsThatDoNotAscendIsAskedForAgainFromItsBeginning(t *testing.T) {
-	for _, restart := range []bool{false, true} {
-		t.Run(fmt.Sprintf("restart %t", restart), func(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		cuts int
+		end  func(h *harness.Harness)
+	}{
+		{"cut once", 1, nil},
+		{"cut again and again", 5, nil},
+		{"a stop", 1, (*harness.Harness).Stop},
+		{"a kill", 1, (*harness.Harness).Kill},
+		{"a kill and further cuts", 3, (*harness.Harness).Kill},
+	} {
+		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(h *harness.Harness) {
 				h.Detections(15) // hosts 10 to 50
 				order := func(answer string) string {
@@ -365,10 +375,15 @@ func TestPageOfHostsThatDoNotAscendIsAskedForAgainFromItsBeginning(t *testing.T)
 					return answer[:first] + answer[second:end] + answer[first:second] + answer[end:]
 				}
 				cuts, stopped := 0, make(chan struct{})
-				cut(h, false, func(_ qualyssim.Request, answer string) (string, bool) {
+				cut(h, false, func(r qualyssim.Request, answer string) (string, bool) {
+					if r.Form.Get("truncation_limit") != "100" && r.Form.Get("id_min") != "" {
+						return answer, false
+					}
 					answer = order(answer)
 					if cuts++; cuts == 1 {
 						close(stopped)
+					}
+					if cuts <= test.cuts {
 						return answer[:strings.LastIndex(answer, "<DETECTION>")], true // in host 10
 					}
 					return answer, false
@@ -376,14 +391,47 @@ func TestPageOfHostsThatDoNotAscendIsAskedForAgainFromItsBeginning(t *testing.T)
 				settings := harness.DetectionSettings()
 				settings.PageSize = 100
 				run(h, settings)
-				if restart {
+				if test.end != nil {
 					<-stopped
 					h.Advance(0)
-					h.Stop()
+					test.end(h)
 					run(h, settings)
 				}
-				h.Advance(10 * time.Minute)
+				h.Advance(30 * time.Minute)
 				h.ExpectDelivered(h.EachOnce())
+			})
+		})
+	}
+}
+
+func TestStopWithinAPageOfHostsThatDoNotAscendLosesNothing(t *testing.T) {
+	for _, end := range []struct {
+		name string
+		with func(h *harness.Harness)
+	}{{"a stop", (*harness.Harness).Stop}, {"a kill", (*harness.Harness).Kill}} {
+		t.Run(end.name, func(t *testing.T) {
+			bubble(t, func(h *harness.Harness) {
+				h.Detections(30) // hosts 10 to 100
+				require.NoError(t, h.Sim.SetFaults(qualyssim.Faults{
+					Rates: map[qualyssim.Fault]float64{qualyssim.Descending: 1}, BytesPerSecond: 400,
+				}))
+				settings := harness.DetectionSettings()
+				settings.PageSize = 100
+				run(h, settings)
+				for len(h.Backend.Labels()) < 15 {
+					h.Advance(100 * time.Millisecond)
+				}
+				end.with(h)
+				require.NoError(t, h.Sim.SetFaults(qualyssim.Faults{Rates: map[qualyssim.Fault]float64{qualyssim.Descending: 1}}))
+				run(h, settings)
+				h.Advance(30 * time.Minute)
+				twice := 0
+				for label := range h.EachOnce() {
+					n := h.Backend.Counts()[label]
+					assert.Contains(t, []int{1, 2}, n, label)
+					twice += n - 1
+				}
+				assert.LessOrEqual(t, twice, 2, "a batch")
 			})
 		})
 	}

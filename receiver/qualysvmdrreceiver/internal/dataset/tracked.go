@@ -49,7 +49,7 @@ type tracked struct {
 type trackedDocument struct {
 	// Account is a hash of the account, the endpoint and what selects the detections.
 	Account string `json:"account"`
-	// Complete is whether a full collection of it has been complete: what the next one lacks is gone.
+	// Complete is whether a full collection of it has ever been complete: what a later one that is complete lacks is gone.
 	Complete bool `json:"complete"`
 }
 
@@ -242,7 +242,7 @@ func (f *tracking) end() func(tx *checkpoint.Tx) {
 	}
 }
 
-// finish tells of the detections that are gone, after a full collection that was complete, and after one like it.
+// finish tells of the detections that are gone after a full collection that was complete, if one before was complete, too.
 func (t *tracked) finish(ctx context.Context, run *engine.Run, limited string) error {
 	if !run.Full {
 		return nil
@@ -275,7 +275,7 @@ func (t *tracked) finish(ctx context.Context, run *engine.Run, limited string) e
 		return err
 	}
 	t.mu.Lock()
-	t.document.Complete = limited == ""
+	t.document.Complete = t.document.Complete || limited == ""
 	document, kept := t.document, encodeIDs(t.ids)
 	t.mu.Unlock()
 	t.collector.Commit(ctx, func(tx *checkpoint.Tx) {
@@ -302,8 +302,8 @@ func (h *trackedHost) left(run uint64) trackedEntries {
 	return nil
 }
 
-// sweep goes through all hosts, tells of what is gone if it is to be told, and forgets it. Where the collection before was not
-// complete, or was another account's, what is gone is forgotten without a word.
+// sweep goes through all hosts, tells of what is gone if it is to be told, and forgets it. Where no collection of the account has
+// been complete before, what is gone is forgotten without a word.
 func (t *tracked) sweep(ctx context.Context, run *engine.Run, ids []uint64, tell bool) error {
 	t.mu.Lock()
 	known := t.document.Complete

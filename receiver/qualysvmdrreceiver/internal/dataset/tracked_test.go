@@ -111,6 +111,21 @@ func TestNothingIsToldOfWhatAnIncompleteCollectionLacks(t *testing.T) {
 	}
 }
 
+func TestWhatIsGoneSinceBeforeAnIncompleteCollectionIsToldByTheNextCompleteOne(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		h.Detections(60)
+		run(h, trackedDaily())
+		h.Advance(12 * time.Hour)
+		h.Script.RemoveDetection(10, 2)
+		h.Break(40, true)
+		h.Advance(24 * time.Hour)
+		assert.Empty(t, removedCounts(h))
+		h.Break(40, false)
+		h.Advance(24 * time.Hour)
+		assert.Equal(t, harness.Times(1, "removed detection 2"), removedCounts(h))
+	})
+}
+
 func TestAnotherAccountTellsOfNothingThatItDoesNotSee(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {
 		h.Detections(60)

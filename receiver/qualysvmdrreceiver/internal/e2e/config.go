@@ -34,6 +34,10 @@ type Config struct {
 	LogLevel string
 	// More is a configuration in YAML that is merged over the rest.
 	More string
+	// Rest are further ones, merged after More.
+	Rest []string
+	// Environment are further variables of the collector's environment, each as key=value.
+	Environment []string
 	// Gates are feature gates to open besides that of the component status.
 	Gates []string
 }
@@ -93,6 +97,7 @@ func (c Config) arguments(t testing.TB, health, metrics string) []string {
 	if c.More != "" {
 		parts = append(parts, c.More)
 	}
+	parts = append(parts, c.Rest...)
 	arguments := []string{"--feature-gates=" + strings.Join(append([]string{componentStatusGate}, c.Gates...), ",")}
 	dir := t.TempDir()
 	for i, part := range parts {
@@ -104,7 +109,7 @@ func (c Config) arguments(t testing.TB, health, metrics string) []string {
 }
 
 func (c Config) environment() []string {
-	return []string{"QUALYS_USERNAME=" + c.Username, "QUALYS_PASSWORD=" + c.Password}
+	return append([]string{"QUALYS_USERNAME=" + c.Username, "QUALYS_PASSWORD=" + c.Password}, c.Environment...)
 }
 
 // freeAddress is an address of this machine on which nobody listens.

@@ -21,7 +21,7 @@ import (
 
 func TestExamplesAreCompleteConfigurations(t *testing.T) {
 	examples := os.DirFS(filepath.Join(moduleRoot(t), "examples"))
-	complete := regexp.MustCompile(`(?m)^receivers:`)
+	complete := regexp.MustCompile(`(?m)^service:`)
 	validated := 0
 	require.NoError(t, fs.WalkDir(examples, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || filepath.Ext(name) != ".yaml" {
@@ -52,19 +52,19 @@ func TestWrongConfigurationIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	subscription := NewSubscription(t, qualyssim.Options{})
 	sink := NewSink(t)
 	for message, receiver := range map[string]string{
-		"vulnerabilities, knowledge_base, asset_inventory, activity_log: at least one": `{}`,
-		"knowledge_base: needs vulnerabilities":                                        `{knowledge_base: }`,
-		"vulnerabilities: status: unknown status":                                      `{vulnerabilities: {status: [New, Gone]}}`,
-		"vulnerabilities: page_size: must be from 1":                                   `{vulnerabilities: {page_size: 0}}`,
-		"vulnerabilities: collection_interval: must be at least":                       `{vulnerabilities: {collection_interval: 1ms}}`,
-		"vulnerabilities: parameters::truncation_limit: is set by":                     `{vulnerabilities: {parameters: {truncation_limit: 5}}}`,
-		"server::endpoint: must not hold user information":                             `{vulnerabilities: , server: {endpoint: "https://user:pass-word@qualys.example.com"}}`,
-		"server::endpoint: sends the password over plain http":                         `{vulnerabilities: , server: {endpoint: "http://qualys.example.com"}}`,
-		"server::timeout: must be 0":                                                   `{vulnerabilities: , server: {timeout: 30s}}`,
-		"server::headers: must not hold Authorization":                                 `{vulnerabilities: , server: {headers: {authorization: Basic c2VjcmV0}}}`,
-		"retry_on_failure::enabled: must not be false":                                 `{vulnerabilities: , retry_on_failure: {enabled: false}}`,
-		"platform: unknown platform":                                                   `{vulnerabilities: , platform: US99}`,
-		"password: must be given":                                                      `{vulnerabilities: , password: ""}`,
+		"vulnerabilities, knowledge_base, hosts, asset_inventory, activity_log: at least one": `{}`,
+		"knowledge_base: needs vulnerabilities":                                               `{knowledge_base: }`,
+		"vulnerabilities: status: unknown status":                                             `{vulnerabilities: {status: [New, Gone]}}`,
+		"vulnerabilities: page_size: must be from 1":                                          `{vulnerabilities: {page_size: 0}}`,
+		"vulnerabilities: collection_interval: must be at least":                              `{vulnerabilities: {collection_interval: 1ms}}`,
+		"vulnerabilities: parameters::truncation_limit: is set by":                            `{vulnerabilities: {parameters: {truncation_limit: 5}}}`,
+		"server::endpoint: must not hold user information":                                    `{vulnerabilities: , server: {endpoint: "https://user:pass-word@qualys.example.com"}}`,
+		"server::endpoint: sends the password over plain http":                                `{vulnerabilities: , server: {endpoint: "http://qualys.example.com"}}`,
+		"server::timeout: must be 0":                                                          `{vulnerabilities: , server: {timeout: 30s}}`,
+		"server::headers: must not hold Authorization":                                        `{vulnerabilities: , server: {headers: {authorization: Basic c2VjcmV0}}}`,
+		"retry_on_failure::enabled: must not be false":                                        `{vulnerabilities: , retry_on_failure: {enabled: false}}`,
+		"platform: unknown platform":                                                          `{vulnerabilities: , platform: US99}`,
+		"password: must be given":                                                             `{vulnerabilities: , password: ""}`,
 	} {
 		t.Run(message, func(t *testing.T) {
 			config := subscription.Config(sink.Protobuf(), "receivers: {qualysvmdr: "+receiver+"}")

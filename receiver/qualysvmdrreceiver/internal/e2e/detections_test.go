@@ -77,10 +77,13 @@ func TestEveryDetectionOfEveryPageArrivesOnce(t *testing.T) {
 }
 
 // openDetections asks the subscription for everything that a first collection must bring, in one answer, and reads it
-// by other means than the receiver's.
-func openDetections(t *testing.T, s *Subscription) map[int64]detection {
+// by other means than the receiver's. Flags are parameters that are 1.
+func openDetections(t *testing.T, s *Subscription, flags ...string) map[int64]detection {
 	t.Helper()
 	form := url.Values{"action": {"list"}, "truncation_limit": {"0"}, "status": {"New,Active,Re-Opened"}}
+	for _, flag := range flags {
+		form.Set(flag, "1")
+	}
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
 		s.URL+"/api/5.0/fo/asset/host/vm/detection/", strings.NewReader(form.Encode()))
 	require.NoError(t, err)

@@ -352,7 +352,7 @@ func TestExampleOfSeveralSubscriptions(t *testing.T) {
 
 func TestExampleOfOCSF(t *testing.T) {
 	subscription := NewSubscription(t, qualyssim.Options{Hosts: 20, Assets: 10})
-	expected := openDetections(t, subscription)
+	expected := openDetections(t, subscription, "include_ignored", "include_disabled")
 	sink := NewSink(t)
 	c := startExample(t, "ocsf.yaml", subscription, sink)
 	c.Await(t, "all detections and assets arrived", func() bool {
@@ -364,12 +364,12 @@ func TestExampleOfOCSF(t *testing.T) {
 		id := number(t, r.Log.Attributes(), "qualys.detection.id")
 		detection := expected[id]
 		require.NotZero(t, detection.UniqueVulnID, "detection %d", id)
-		activity, status := int64(2), int64(99)
-		switch detection.Status {
-		case "New":
-			activity, status = 1, 1
-		case "Fixed":
-			activity, status = 3, 4
+		activity := int64(2)
+		switch {
+		case strings.EqualFold(detection.Status, "New"):
+			activity = 1
+		case strings.EqualFold(detection.Status, "Fixed"):
+			activity = 3
 		}
 		assert.Equal(t, int64(2002), event["class_uid"])
 		assert.Equal(t, int64(2), event["category_uid"])
@@ -377,8 +377,9 @@ func TestExampleOfOCSF(t *testing.T) {
 		assert.Equal(t, 200200+activity, event["type_uid"])
 		assert.Equal(t, detection.Severity, event["severity_id"])
 		if event["status_id"] != int64(3) { // suppressed: ignored or disabled
-			assert.Equal(t, status, event["status_id"])
+			assert.Equal(t, int64(1), event["status_id"])
 		}
+		assert.Equal(t, detection.Status, event["status_detail"])
 		assert.Equal(t, r.Log.Timestamp().AsTime().UnixMilli(), event["time"])
 		metadata := event["metadata"].(map[string]any)
 		assert.Equal(t, "1.5.0", metadata["version"])
@@ -387,13 +388,14 @@ func TestExampleOfOCSF(t *testing.T) {
 		assert.NotEmpty(t, event["finding_info"].(map[string]any)["title"])
 		vulnerabilities := event["vulnerabilities"].([]any)
 		require.Len(t, vulnerabilities, 1)
-		assert.NotEmpty(t, vulnerabilities[0].(map[string]any)["advisory"].(map[string]any)["uid"])
+		vulnerability := vulnerabilities[0].(map[string]any)
+		assert.NotEqual(t, vulnerability["cve"] == nil, vulnerability["advisory"] == nil, "just one of cve and advisory")
 		device := event["device"].(map[string]any)
 		assert.Contains(t, device, "type_id")
 		if os, ok := device["os"].(map[string]any); ok {
 			assert.Contains(t, os, "type_id")
 		}
-		assert.Equal(t, detection.Results, event["unmapped"].(map[string]any)["Results"])
+		assert.Equal(t, detection.Results, event["unmapped"].(map[string]any)["Detection"].(map[string]any)["Results"])
 	}
 	for _, r := range sink.Records(assetInventory) {
 		event := r.Log.Body().Map().AsRaw()

@@ -64,7 +64,7 @@ func TestKillsLoseNothingAndRepeatABatchAtMost(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	sink := NewSink(t)
-	config := subscription.Config(sink.Protobuf(), collectEverything)
+	config := subscription.Config(sink.Protobuf(), collectEverything+"    max_concurrent_requests: 1\n")
 	config.StateDir = t.TempDir()
 
 	for range kills {
@@ -130,6 +130,7 @@ receivers:
   qualysvmdr:
     vulnerabilities: {page_size: 10}
     batch_size: 20
+    max_concurrent_requests: 1
     retry_on_failure: {initial_interval: 20ms, max_interval: 200ms}
 `)
 	config.StateDir = t.TempDir()

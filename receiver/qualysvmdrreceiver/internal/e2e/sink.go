@@ -41,6 +41,8 @@ type Record struct {
 	Resource pcommon.Resource
 	Scope    pcommon.InstrumentationScope
 	Log      plog.LogRecord
+
+	delivery int // the last one that it came with
 }
 
 // Sink is a backend: the real OTLP receiver, which takes log records and keeps them.
@@ -55,6 +57,8 @@ type Sink struct {
 	batches []int
 	records map[string]*Record
 	order   []*Record
+	// lost are the deliveries with a record that came again, and the LogType of that.
+	lost map[int]string
 }
 
 // NewSink starts a backend, which runs until the test ends.
@@ -65,6 +69,7 @@ func NewSink(t testing.TB) *Sink {
 		httpURL:     "http://" + httpAddress,
 		grpcAddress: grpcAddress,
 		records:     map[string]*Record{},
+		lost:        map[int]string{},
 	}
 	factory := otlpreceiver.NewFactory()
 	config := factory.CreateDefaultConfig()
@@ -171,6 +176,20 @@ func (s *Sink) Repeated(logType string) int {
 	return n
 }
 
+// LostSince is how many deliveries of a LogType, from one on, hold a record that came again later. They are numbered by their
+// order, as in Batches: the collector had not noted that they were taken.
+func (s *Sink) LostSince(delivery int, logType string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for lost, of := range s.lost {
+		if lost >= delivery && of == logType {
+			n++
+		}
+	}
+	return n
+}
+
 // Taken is the number of records that the sink took, each as often as it came.
 func (s *Sink) Taken() int {
 	s.mu.Lock()
@@ -223,6 +242,12 @@ func (s *Sink) keep(r Record) {
 		s.order = append(s.order, known)
 	}
 	known.Times++
+	if now := len(s.batches) - 1; known.delivery < now {
+		if known.Times > 1 {
+			s.lost[known.delivery] = known.Type
+		}
+		known.delivery = now
+	}
 }
 
 func attribute(log plog.LogRecord, key string) string {

@@ -5,6 +5,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,6 +63,7 @@ type Batches struct {
 
 	current  *Batch
 	inFlight chan error // nil: nothing is being delivered
+	failed   error      // of a delivery: what was gathered behind it is not delivered
 	held     int        // bytes of the budget, of the current batch and of the one in flight
 	// blocked is how long reading has stood still because a batch was not accepted yet.
 	blocked time.Duration
@@ -166,12 +168,13 @@ func (b *Batches) send(ctx context.Context) error {
 // wait returns the outcome of the delivery in flight. Deliveries end with their context.
 func (b *Batches) wait() error {
 	if b.inFlight == nil {
-		return nil
+		return b.failed
 	}
 	began := time.Now()
 	err := <-b.inFlight
 	b.blocked += time.Since(began)
 	b.inFlight = nil
+	b.failed = err
 	return err
 }
 
@@ -196,46 +199,62 @@ func (b *Batches) HeldUp() bool {
 	return b.blocked > stalled || b.rejected != nil && b.rejected.Load() != b.before
 }
 
-// Budget bounds how much text all shards together have gathered. One may always go on. It is safe for concurrent use.
+// Budget bounds how much text all shards together have gathered. One may always go on, and those who wait come in turn. It is
+// safe for concurrent use.
 type Budget struct {
 	bytes int
 
-	mu     sync.Mutex // guards everything below
-	taken  int
-	waiter chan struct{} // closed when some is given back
+	mu      sync.Mutex // guards everything below
+	taken   int
+	waiting []*claim // in the order in which they came
+}
+
+// claim is somebody who waits for bytes of a budget.
+type claim struct {
+	bytes   int
+	granted chan struct{} // closed when they are taken
 }
 
 // NewBudget returns a budget that nobody has taken of, for batches of so many bytes of text.
 func NewBudget(maxBytes int) *Budget {
-	return &Budget{bytes: max(leastBudget, 2*min(maxBytes, mostBudget/2)), waiter: make(chan struct{})}
+	return &Budget{bytes: max(leastBudget, 2*min(maxBytes, mostBudget/2))}
 }
 
-// try takes bytes if there are so many, or if nobody holds any.
+// fits reports whether so many bytes may be taken: there are so many, or nobody holds any. The caller holds mu.
+func (b *Budget) fits(bytes int) bool { return b.taken == 0 || b.taken+bytes <= b.bytes }
+
+// try takes bytes if they may be taken now and nobody waits for some.
 func (b *Budget) try(bytes int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.taken > 0 && b.taken+bytes > b.bytes {
+	if len(b.waiting) > 0 || !b.fits(bytes) {
 		return false
 	}
 	b.taken += bytes
 	return true
 }
 
-// take waits until try takes them.
+// take waits until bytes may be taken, or returns the context's error. The caller holds none.
 func (b *Budget) take(ctx context.Context, bytes int) error {
-	for {
-		b.mu.Lock()
-		waiter := b.waiter
-		b.mu.Unlock()
-		if b.try(bytes) {
-			return nil
-		}
-		select {
-		case <-waiter:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	c := &claim{bytes: bytes, granted: make(chan struct{})}
+	b.mu.Lock()
+	b.waiting = append(b.waiting, c)
+	b.grant()
+	b.mu.Unlock()
+	select {
+	case <-c.granted:
+		return nil
+	case <-ctx.Done():
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := slices.Index(b.waiting, c); i >= 0 {
+		b.waiting = slices.Delete(b.waiting, i, i+1)
+	} else {
+		b.taken -= bytes // it was granted meanwhile
+	}
+	b.grant()
+	return ctx.Err()
 }
 
 // give gives bytes back.
@@ -243,6 +262,14 @@ func (b *Budget) give(bytes int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.taken -= bytes
-	close(b.waiter)
-	b.waiter = make(chan struct{})
+	b.grant()
+}
+
+// grant gives to those who wait, one after the other, what may be taken. The caller holds mu.
+func (b *Budget) grant() {
+	for len(b.waiting) > 0 && b.fits(b.waiting[0].bytes) {
+		b.taken += b.waiting[0].bytes
+		close(b.waiting[0].granted)
+		b.waiting = b.waiting[1:]
+	}
 }

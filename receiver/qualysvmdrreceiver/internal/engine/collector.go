@@ -65,6 +65,8 @@ type Collector struct {
 	known atomic.Pointer[state]
 	// noRanges is whether Qualys does not accept ranges of IDs to leave quarantined units out by.
 	noRanges atomic.Bool
+	// windowLast is whether a window was what moved last: then a full collection gets its turn, though the next window is due.
+	windowLast bool
 	// unlisted is whether the list of IDs cannot be had, until the next full collection begins.
 	unlisted bool
 	// trouble, if not nil, is reported while nothing else is, and recovered ends that.
@@ -166,12 +168,14 @@ func (c *Collector) Collect(ctx context.Context) error {
 	window := run.Window()
 	c.dataset.progress.begin(run.ID, window, counts)
 	for run.Pass < len(run.Passes) {
-		finished, err := c.pass(ctx, run, &counts)
-		if err != nil {
-			return err
-		}
-		if !finished {
-			return nil // it gives way to a window
+		if !c.covered(run) {
+			finished, err := c.pass(ctx, run, &counts)
+			if err != nil {
+				return err
+			}
+			if !finished {
+				return nil // it gives way to a window
+			}
 		}
 		c.state.nextPass(ctx, run, counts)
 	}
@@ -192,6 +196,7 @@ func (c *Collector) Collect(ctx context.Context) error {
 		}
 	}
 	c.state.finish(ctx, run, counts)
+	c.dataset.Gate.Collecting() // what could not be finished at first may have brought nothing that could tell
 	took := c.dataset.progress.finish(window)
 	c.dataset.Settings.Telemetry.QualysvmdrCollectionDuration.Record(ctx, took.Seconds(), c.dataset.attrs)
 	return nil
@@ -205,9 +210,11 @@ func (c *Collector) choose(ctx context.Context, now time.Time) *Run {
 	c.state.read(func(s *State) { full, window, watermark, fullStarted = s.Full, s.Window, s.Watermark, s.FullStarted })
 	switch {
 	case window != nil:
+		c.windowLast = true
 		c.state.dedup.begin()
 		return window
-	case full != nil && !c.mustGiveWay(full, now):
+	case full != nil && (c.windowLast || !c.mustGiveWay(full, now)):
+		c.windowLast = false
 		return full
 	case full != nil:
 		if watermark.IsZero() {
@@ -225,12 +232,12 @@ func (c *Collector) choose(ctx context.Context, now time.Time) *Run {
 
 // begin begins a collection.
 func (c *Collector) begin(ctx context.Context, w Window) *Run {
-	passes := append(c.source.Plan(w), c.probes(w.Now)...)
+	c.windowLast = !w.Full
 	if w.Full {
 		c.unlisted = false
 	}
 	c.state.dedup.begin()
-	return c.state.begin(ctx, w.Now, w.Full, passes)
+	return c.state.begin(ctx, w.Now, w.Full, c.source.Plan(w))
 }
 
 // mustGiveWay reports whether a window is due that a full collection gives way to.
@@ -241,6 +248,18 @@ func (c *Collector) mustGiveWay(run *Run, now time.Time) bool {
 	due := false
 	c.state.read(func(s *State) { due = !run.Start.IsZero() && !now.Before(Due(s.Started, c.options.Interval)) })
 	return due
+}
+
+// covered reports whether the windows that a full collection has given way to have brought what its pass asks for: what changed
+// since the window before it.
+func (c *Collector) covered(run *Run) bool {
+	p := &run.Passes[run.Pass]
+	if !run.Full || !p.Deduplicate || p.Units != nil {
+		return false
+	}
+	covered := false
+	c.state.read(func(s *State) { covered = s.Watermark.After(run.Start) })
+	return covered
 }
 
 // begun takes the server's clock of a collection's first response as its start.
@@ -254,7 +273,7 @@ func (c *Collector) begun(ctx context.Context, run *Run, told []time.Time) {
 	}
 	c.state.save(ctx, func() {
 		if run.Start.IsZero() {
-			start, doubt = StartOf(told, time.Now(), c.state.stored.Watermark, c.options.Overlap)
+			start, doubt = StartOf(told, time.Now(), c.state.stored.Watermark, run.Previous, c.options.Overlap)
 			run.Start = start
 		}
 	})
@@ -274,8 +293,8 @@ func (c *Collector) repeating(run *Run, lists ...[]records.Item) []fingerprint {
 	var since time.Time
 	c.state.read(func(s *State) {
 		since = run.Start
-		if run.Full && s.Watermark.After(run.Start) {
-			since = s.Watermark // of the last of the windows that it has given way to
+		if run.Full && c.options.GivesWay && !s.Watermark.IsZero() {
+			since = s.Watermark // the next window reaches back to the one before, also if it interrupts this collection
 		}
 	})
 	since = since.Add(-c.options.Overlap)

@@ -127,7 +127,7 @@ func openDedup(ctx context.Context, store *checkpoint.Store, name string, epoch 
 
 // open opens the journal of an epoch.
 func (d *dedup) open(ctx context.Context, epoch uint64) ([]fingerprint, error) {
-	journal, data, err := d.store.OpenJournal(ctx, d.journalName(epoch), fingerprintSize)
+	journal, data, err := d.store.OpenJournal(ctx, seenName(d.name, epoch), fingerprintSize)
 	switch {
 	case unreadable(err):
 		d.log.Error("stored fingerprints cannot be read; some records may be delivered again", zap.Error(err))
@@ -196,7 +196,7 @@ func (d *dedup) next() (forget func(tx *checkpoint.Tx)) {
 	delete(d.journals, d.epoch-1)
 	d.epoch++
 	d.previous, d.current, d.sorted = sorted(d.current), nil, 0
-	d.journals[d.epoch] = d.store.NewJournal(d.journalName(d.epoch), fingerprintSize)
+	d.journals[d.epoch] = d.store.NewJournal(seenName(d.name, d.epoch), fingerprintSize)
 	return func(tx *checkpoint.Tx) {
 		if old != nil {
 			tx.Clear(old)
@@ -204,8 +204,9 @@ func (d *dedup) next() (forget func(tx *checkpoint.Tx)) {
 	}
 }
 
-func (d *dedup) journalName(epoch uint64) string {
-	return d.name + "/seen/" + strconv.FormatUint(epoch, 10)
+// seenName is the name of the journal of the fingerprints of an epoch of a dataset.
+func seenName(dataset string, epoch uint64) string {
+	return dataset + "/seen/" + strconv.FormatUint(epoch, 10)
 }
 
 // unreadable reports whether what is stored could be read, but makes no sense.

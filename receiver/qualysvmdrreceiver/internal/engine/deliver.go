@@ -79,6 +79,10 @@ func (d *Deliverer) Deliver(ctx context.Context, logs plog.Logs, report Rejectio
 	if count == 0 {
 		return nil
 	}
+	if ctx.Err() != nil {
+		// What goes out in parts would have a grace for each of them.
+		return fmt.Errorf("delivery given up: %w", ctx.Err())
+	}
 	// The batch must stay as it is until it is delivered: read-only makes the collector copy it for processors that
 	// change records, and the reference keeps pooled memory from being reused between offers.
 	pref.RefLogs(logs)
@@ -124,7 +128,7 @@ func (d *Deliverer) Deliver(ctx context.Context, logs plog.Logs, report Rejectio
 	}
 }
 
-// offer hands logs on once. The call may outlive ctx for a while, so that a batch that the backend is about to take is
+// offer offers logs once. The call may outlive ctx for a while, so that a batch that the backend is about to take is
 // not collected again.
 func (d *Deliverer) offer(ctx context.Context, logs plog.Logs, count int) error {
 	call, cancel := context.WithCancel(d.hard)
@@ -156,10 +160,6 @@ func (d *Deliverer) divide(ctx context.Context, logs plog.Logs, count int, repor
 	}
 	if err := d.Deliver(ctx, part(logs, 0, count/2), report); err != nil {
 		return err
-	}
-	if ctx.Err() != nil {
-		// Each half would have a grace of its own.
-		return fmt.Errorf("delivery given up: %w", ctx.Err())
 	}
 	return d.Deliver(ctx, part(logs, count/2, count), report)
 }

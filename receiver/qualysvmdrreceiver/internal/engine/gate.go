@@ -58,6 +58,7 @@ type Gate struct {
 	failures int
 	closed   bool
 	trying   bool
+	stopped  error // a *StoppedError: nothing is sent any more
 	until    time.Time
 	changed  chan struct{} // closed when any of this changes
 	failing  int           // shards that fail on their own
@@ -77,13 +78,16 @@ type GatePass struct {
 	trial    bool
 }
 
-// Enter waits until a request may be sent, or returns the context's error.
+// Enter waits until a request may be sent, or returns the context's error, or the *StoppedError that ended everything.
 func (g *Gate) Enter(ctx context.Context) (GatePass, error) {
 	for {
 		g.mu.Lock()
 		now := time.Now()
 		wait := g.until.Sub(now)
 		switch {
+		case g.stopped != nil:
+			defer g.mu.Unlock()
+			return GatePass{}, g.stopped
 		case !g.closed:
 			p := GatePass{failures: g.failures}
 			g.mu.Unlock()
@@ -108,6 +112,23 @@ func (g *Gate) Enter(ctx context.Context) (GatePass, error) {
 			return GatePass{}, ctx.Err()
 		}
 		timer.Stop()
+	}
+}
+
+// Wait waits until the gate is open, for requests that tell nothing of the others. It returns what Enter does.
+func (g *Gate) Wait(ctx context.Context) error {
+	for {
+		g.mu.Lock()
+		stopped, closed, changed := g.stopped, g.closed, g.changed
+		g.mu.Unlock()
+		if stopped != nil || !closed {
+			return errors.Join(stopped, ctx.Err())
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
@@ -146,7 +167,7 @@ func (g *Gate) Fail(p GatePass, v Verdict, err error) error {
 		g.trying = false
 	} else if p.failures != g.failures {
 		if v.Class == Config && v.RetryAt.IsZero() {
-			return &StoppedError{Type: health.ThirdPartyConfig, Err: err}
+			return g.stop(err)
 		}
 		return nil
 	}
@@ -155,7 +176,7 @@ func (g *Gate) Fail(p GatePass, v Verdict, err error) error {
 	switch v.Class {
 	case Config:
 		if v.RetryAt.IsZero() {
-			return &StoppedError{Type: health.ThirdPartyConfig, Err: err}
+			return g.stop(err)
 		}
 		kind, wait = health.ThirdPartyConfig, max(time.Second, min(time.Until(v.RetryAt), rejectedAgain))
 	case Ambiguous:
@@ -167,7 +188,7 @@ func (g *Gate) Fail(p GatePass, v Verdict, err error) error {
 		case g.worked() && !v.Credentials:
 			wait = ambiguousAgain
 		default:
-			return &StoppedError{Type: health.ThirdPartyConfig, Err: err}
+			return g.stop(err)
 		}
 		g.ambiguous++
 	default:
@@ -179,6 +200,12 @@ func (g *Gate) Fail(p GatePass, v Verdict, err error) error {
 	g.health.Fail(kind, err)
 	g.retried()
 	return nil
+}
+
+// stop lets nothing through any more. The caller holds mu.
+func (g *Gate) stop(err error) error {
+	g.stopped = &StoppedError{Type: health.ThirdPartyConfig, Err: err}
+	return g.stopped
 }
 
 // tell wakes those who wait. The caller holds mu.

@@ -34,20 +34,20 @@ func compareDelivered(a, b delivered) int {
 }
 
 // inflight are the records that were delivered of units that the cursor of a shard has not passed: what is read of them
-// again is left out. It is owned by its shard; has may be called by several goroutines while nothing else is.
+// again is left out. It is owned by its shard; has and had may be called by several goroutines while a page is read, also
+// while what was delivered of that is added.
 type inflight struct {
 	log     *zap.Logger
 	journal *checkpoint.Journal
 	entries []delivered
 	// snapshot is sorted: what had been delivered when the page began.
 	snapshot []delivered
-	// whole are units that were delivered whole, where the cursor stays before them as IDs were seen to descend.
-	whole   map[uint64]bool
-	written int // entries in the journal
-	warned  bool
+	written  int // entries in the journal
+	warned   bool
 }
 
-// wholeUnit is the fingerprint that says that all of a unit was delivered.
+// wholeUnit is the fingerprint that says that all of a unit was delivered, where the cursor stays before it as IDs were seen to
+// descend.
 var wholeUnit = fingerprint{}
 
 func openInflight(ctx context.Context, store *checkpoint.Store, name string, log *zap.Logger) (*inflight, error) {
@@ -58,9 +58,9 @@ func openInflight(ctx context.Context, store *checkpoint.Store, name string, log
 	case err != nil:
 		return nil, fmt.Errorf("reading records in flight: %w", err)
 	}
-	f := &inflight{log: log, journal: journal, whole: map[uint64]bool{}}
+	f := &inflight{log: log, journal: journal}
 	for ; len(data) >= inflightSize; data = data[inflightSize:] {
-		f.take(delivered{
+		f.entries = append(f.entries, delivered{
 			unit: binary.LittleEndian.Uint64(data),
 			fingerprint: fingerprint{
 				key:     binary.LittleEndian.Uint64(data[8:]),
@@ -72,11 +72,9 @@ func openInflight(ctx context.Context, store *checkpoint.Store, name string, log
 	return f, nil
 }
 
-func (f *inflight) take(one delivered) {
-	f.entries = append(f.entries, one)
-	if one.fingerprint == wholeUnit {
-		f.whole[one.unit] = true
-	}
+// descended reports whether IDs were seen to descend in the page that the cursor stands at.
+func (f *inflight) descended() bool {
+	return slices.ContainsFunc(f.entries, func(one delivered) bool { return one.fingerprint == wholeUnit })
 }
 
 // begin begins a page.
@@ -90,11 +88,7 @@ func (f *inflight) has(item *records.Item) bool {
 	if len(f.snapshot) == 0 {
 		return false
 	}
-	if f.whole[item.Unit] {
-		return true
-	}
-	_, found := slices.BinarySearchFunc(f.snapshot, delivered{unit: item.Unit, fingerprint: fingerprintOf(item)}, compareDelivered)
-	return found
+	return f.had(delivered{unit: item.Unit, fingerprint: wholeUnit}) || f.had(delivered{unit: item.Unit, fingerprint: fingerprintOf(item)})
 }
 
 // of returns what was delivered of a unit.
@@ -117,9 +111,7 @@ func (f *inflight) add(fresh []delivered) func(tx *checkpoint.Tx) {
 		}
 		return func(*checkpoint.Tx) {}
 	}
-	for _, one := range fresh {
-		f.take(one)
-	}
+	f.entries = append(f.entries, fresh...)
 	f.written += len(fresh)
 	return func(tx *checkpoint.Tx) {
 		if len(fresh) > 0 {
@@ -131,15 +123,7 @@ func (f *inflight) add(fresh []delivered) func(tx *checkpoint.Tx) {
 // keep forgets everything but what keep wants, and returns what writes that. Few entries that are of no use any more are left
 // in the journal: they are of units that the cursor has passed.
 func (f *inflight) keep(keep func(delivered) bool) func(tx *checkpoint.Tx) {
-	f.entries = slices.DeleteFunc(f.entries, func(one delivered) bool {
-		if keep(one) {
-			return false
-		}
-		if one.fingerprint == wholeUnit {
-			delete(f.whole, one.unit)
-		}
-		return true
-	})
+	f.entries = slices.DeleteFunc(f.entries, func(one delivered) bool { return !keep(one) })
 	f.warned = false
 	if f.written == len(f.entries) || len(f.entries) > 0 && f.written-len(f.entries) < len(f.entries) {
 		return func(*checkpoint.Tx) {}

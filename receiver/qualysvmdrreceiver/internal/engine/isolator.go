@@ -112,16 +112,14 @@ func (i *isolator) next(cursor, last uint64) step {
 			one.proven = true
 		}
 	}
-	if behind := i.unproven(); behind != 0 && (last == 0 || behind < last) {
-		from := behind + 1<<min(i.peeks, maxPeeks)
-		if last != 0 && from > last {
-			from = last
-		}
-		return step{min: from, limit: 1, peek: true, max: last}
+	if behind := i.unproven(); behind != 0 {
+		// Not only as far as the range goes: nothing may lie behind it there, and the shards of the others may have ended.
+		return step{min: behind + 1<<min(i.peeks, maxPeeks), limit: 1, peek: true}
 	}
 	if i.span > 0 {
 		s.limit = 1
-		if end := cursor + i.span - 1; end >= cursor && (last == 0 || end < last) {
+		s.min = max(cursor, 1) // an end of 0 is none
+		if end := s.min + i.span - 1; end >= s.min && (last == 0 || end < last) {
 			s.max = end
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -23,7 +24,7 @@ const (
 	listTries = 3
 )
 
-// pass is one list of a collection at work: its ranges, and the shards that read them.
+// pass is one list of a collection at work: its ranges, and the shards that read them. It is kept while it gives way to a window.
 type pass struct {
 	collector *Collector
 	run       *Run
@@ -41,7 +42,10 @@ type pass struct {
 	next   int // the next range to be taken
 	slots  []slot
 	// running tells which slots have a shard at work.
-	running  []bool
+	running []bool
+	// inflights are what the shards of the slots have in flight, nil: it was not read yet.
+	inflights []*inflight
+
 	active   int
 	givenWay bool
 	failed   error
@@ -52,28 +56,46 @@ type pass struct {
 	from, to uint64
 }
 
-// countsOf returns what a run has done so far.
+// countsOf returns what a run has done so far. Errors are those of the storage.
 func (c *Collector) countsOf(ctx context.Context, run *Run) (Counts, error) {
 	counts := run.Counts
-	slots, err := c.loadSlots(ctx, run)
+	if run.Pass == len(run.Passes) || run.Passes[run.Pass].Units != nil {
+		return counts, nil
+	}
+	p, err := c.passOf(ctx, run)
 	if err != nil {
 		return Counts{}, err
 	}
-	for _, s := range slots {
+	for _, s := range p.slots {
 		counts = counts.plus(s.Counts)
 	}
 	return counts, nil
 }
 
-// loadSlots reads the shards of the pass that a run is in. There are none where one of them cannot be read: nobody knows which
-// range it had. Errors are those of the storage.
+// passOf returns the pass that a run is in. After a start it stands where it is stored to; later it is kept, also where there is
+// no storage. Errors are those of the storage.
+func (c *Collector) passOf(ctx context.Context, run *Run) (*pass, error) {
+	if run.work != nil {
+		return run.work, nil
+	}
+	p := &pass{collector: c, run: run, pass: &run.Passes[run.Pass]}
+	p.lister, _ = c.source.(Lister)
+	if err := p.load(ctx); err != nil {
+		return nil, err
+	}
+	run.work = p
+	return p, nil
+}
+
+// loadSlots reads the shards of the pass that a run is in. None are returned when one of them is lost: which range it was in is
+// not known, so that the pass begins again. Errors are those of the storage.
 func (c *Collector) loadSlots(ctx context.Context, run *Run) ([]slot, error) {
 	slots := make([]slot, run.Slots)
 	for k := range slots {
 		found, err := c.state.store.Load(ctx, c.state.prefix(run)+"slot/"+strconv.Itoa(k), stateVersion, &slots[k])
 		switch {
-		case unreadable(err), err == nil && !found:
-			c.dataset.Log.Error("a stored cursor cannot be read; the pass begins again", zap.Int("slot", k), zap.Error(err))
+		case unreadable(err) || err == nil && !found:
+			c.dataset.Log.Error("a stored cursor cannot be read; the pass begins again", zap.Error(err))
 			return nil, nil
 		case err != nil:
 			return nil, fmt.Errorf("reading a cursor: %w", err)
@@ -88,13 +110,12 @@ func (c *Collector) pass(ctx context.Context, run *Run, counts *Counts) (finishe
 	if one.Units != nil {
 		return c.probe(ctx, run, one, counts)
 	}
-	p := &pass{collector: c, run: run, pass: one}
-	if lister, ok := c.source.(Lister); ok {
-		p.lister = lister
-	}
-	if err := p.load(ctx); err != nil {
+	p, err := c.passOf(ctx, run)
+	if err != nil {
 		return false, err
 	}
+	p.failed, p.givenWay = nil, false
+	p.listing = len(p.starts) > 0
 	ctx, p.cancel = context.WithCancel(ctx)
 	defer p.listings.Wait()
 	defer p.cancel()
@@ -103,11 +124,19 @@ func (c *Collector) pass(ctx context.Context, run *Run, counts *Counts) (finishe
 	if p.failed != nil {
 		return false, p.failed
 	}
+	if err := ctx.Err(); err != nil {
+		return false, err // what was not begun is not done
+	}
 	*counts = run.Counts
 	for _, s := range p.slots {
 		*counts = counts.plus(s.Counts)
 	}
-	return !p.givenWay, nil
+	return p.finished(), nil
+}
+
+// finished reports whether all ranges were read to their ends.
+func (p *pass) finished() bool {
+	return p.next > len(p.starts) && !slices.ContainsFunc(p.slots, func(s slot) bool { return !s.Done })
 }
 
 // paged reports whether the last full collection had more than one page.
@@ -139,7 +168,7 @@ func (p *pass) load(ctx context.Context) error {
 		p.next = max(p.next, s.Range+1)
 	}
 	p.running = make([]bool, len(p.slots))
-	p.listing = len(p.starts) > 0
+	p.inflights = make([]*inflight, len(p.slots))
 	return nil
 }
 
@@ -171,6 +200,7 @@ func (p *pass) grow(ctx context.Context) {
 		if k == len(p.slots) {
 			p.slots = append(p.slots, slot{Done: true})
 			p.running = append(p.running, false)
+			p.inflights = append(p.inflights, nil)
 		}
 		p.take(ctx, k)
 		p.start(ctx, k)
@@ -223,6 +253,7 @@ func (p *pass) start(ctx context.Context, k int) {
 // a shard, and how many run at once may have changed.
 func (p *pass) work(ctx context.Context, k int) {
 	err := p.shard(ctx, k)
+	p.yields()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil && p.failed == nil {
@@ -245,6 +276,25 @@ func (p *pass) startMore(ctx context.Context) {
 	p.grow(ctx)
 }
 
+// inflight returns what the shard of a slot has in flight. Errors are those of the storage.
+func (p *pass) inflight(ctx context.Context, k int) (*inflight, error) {
+	p.mu.Lock()
+	known := p.inflights[k]
+	p.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	c := p.collector
+	read, err := openInflight(ctx, c.state.store, c.state.prefix(p.run)+"inflight/"+strconv.Itoa(k), c.dataset.Log)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	p.inflights[k] = read
+	p.mu.Unlock()
+	return read, nil
+}
+
 // together reports whether several shards run.
 func (p *pass) together() bool {
 	p.mu.Lock()
@@ -262,6 +312,9 @@ func (p *pass) list(ctx context.Context) {
 	p.listings.Go(func() {
 		tries := newBackOff(c.dataset.Settings.Retry)
 		for try := 1; ; try++ {
+			if c.dataset.Gate.Wait(ctx) != nil {
+				return
+			}
 			listed, err := p.lister.List(ctx, p.pass)
 			switch {
 			case ctx.Err() != nil:

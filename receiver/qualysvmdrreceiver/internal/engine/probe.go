@@ -21,29 +21,27 @@ const probeTries = 3
 
 // probes returns the passes that try quarantined units again: in each collection on the first day, then daily, after a month
 // weekly. Those that have missed the same are tried together.
-func (c *Collector) probes(now time.Time) []Pass {
+func probes(quarantine []Quarantined, now time.Time) []Pass {
 	var passes []Pass
-	c.state.read(func(s *State) {
-		for i := range s.Quarantine {
-			q := &s.Quarantine[i]
-			every := time.Duration(0)
-			switch age := now.Sub(q.Since); {
-			case age >= 30*24*time.Hour:
-				every = 7 * 24 * time.Hour
-			case age >= 24*time.Hour:
-				every = 24 * time.Hour
-			}
-			if now.Sub(q.Tried) < every {
-				continue
-			}
-			k := slices.IndexFunc(passes, func(p Pass) bool { return p.equal(q.Query) })
-			if k < 0 {
-				k = len(passes)
-				passes = append(passes, Pass{Query: q.Query, Deduplicate: true})
-			}
-			passes[k].Units = append(passes[k].Units, q.Unit)
+	for i := range quarantine {
+		q := &quarantine[i]
+		every := time.Duration(0)
+		switch age := now.Sub(q.Since); {
+		case age >= 30*24*time.Hour:
+			every = 7 * 24 * time.Hour
+		case age >= 24*time.Hour:
+			every = 24 * time.Hour
 		}
-	})
+		if now.Sub(q.Tried) < every {
+			continue
+		}
+		k := slices.IndexFunc(passes, func(p Pass) bool { return p.equal(q.Query) })
+		if k < 0 {
+			k = len(passes)
+			passes = append(passes, Pass{Query: q.Query, Deduplicate: true})
+		}
+		passes[k].Units = append(passes[k].Units, q.Unit)
+	}
 	return passes
 }
 

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
@@ -25,6 +26,8 @@ type Settings struct {
 	Logger    *zap.Logger
 	Store     *checkpoint.Store
 	Telemetry *metadata.TelemetryBuilder
+	// Tracer makes the spans of pages; nil: there are none.
+	Tracer    trace.Tracer
 	Deliverer *Deliverer
 	// Waits tells how long the client has waited for limits.
 	Waits *Waits
@@ -114,7 +117,7 @@ func (d *Dataset) Run(ctx context.Context, w Work) error {
 			tries.Reset()
 			continue
 		}
-		d.Gate.failed(health.ThirdPartyGeneric, err)()
+		d.Gate.failed(health.FirstPartyGeneric, err)() // of the storage: those of Qualys go through the gate
 		if err := sleep(ctx, tries.NextBackOff()); err != nil {
 			return err
 		}

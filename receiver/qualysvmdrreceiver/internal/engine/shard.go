@@ -8,11 +8,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v7"
+	"go.opentelemetry.io/otel/attribute"
 	"go.uber.org/zap"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
@@ -29,8 +29,10 @@ type shard struct {
 	inflight  *inflight
 	isolator  *isolator
 	tries     *backoff.ExponentialBackOff
-	// descended is whether IDs were seen to descend within the page: the cursor stays where the page begins.
+	// descended is whether IDs were seen to descend within the page: the cursor stays where the page began, also when it is asked
+	// for again.
 	descended atomic.Bool
+	began     uint64 // the cursor when the page began
 	last      uint64 // the last unit that was read of the page
 	// whole are the units of the page that were delivered whole, open is the one that was delivered in part, 0: none.
 	whole []uint64
@@ -40,6 +42,7 @@ type shard struct {
 	// recovered, if not nil, ends the dataset's state of error that a broken page of this shard has led to.
 	recovered func()
 	moved     bool // something was delivered since the last failure
+	span      PageSpan
 }
 
 // shard runs the shard of a slot to the end of its range, or until it gives way to a window.
@@ -47,14 +50,14 @@ func (p *pass) shard(ctx context.Context, k int) error {
 	c := p.collector
 	s := &shard{pass: p, collector: c, slot: k, isolator: newIsolator(c.size), tries: newBackOff(c.dataset.Settings.Retry)}
 	var err error
-	s.inflight, err = openInflight(ctx, c.state.store, c.state.prefix(p.run)+"inflight/"+strconv.Itoa(k), c.dataset.Log)
-	if err != nil {
+	if s.inflight, err = p.inflight(ctx, k); err != nil {
 		return err
 	}
 	defer s.recover()
 	if c.options.Ordered {
 		cursor := s.cursor().ID
-		s.inflight.keep(func(one delivered) bool { return one.unit >= cursor })
+		c.state.commit(ctx, nil, s.inflight.keep(func(one delivered) bool { return one.unit >= cursor }))
+		s.descended.Store(s.inflight.descended())
 	}
 	for {
 		more, err := s.page(ctx)
@@ -85,6 +88,13 @@ func (s *shard) cursor() Cursor {
 	s.pass.mu.Lock()
 	defer s.pass.mu.Unlock()
 	return s.pass.slots[s.slot].Cursor
+}
+
+// rangeIndex is the index of the shard's range.
+func (s *shard) rangeIndex() int {
+	s.pass.mu.Lock()
+	defer s.pass.mu.Unlock()
+	return s.pass.slots[s.slot].Range
 }
 
 // end is the last unit of the shard's range, 0: it has no end.
@@ -119,20 +129,26 @@ func (s *shard) page(ctx context.Context) (more bool, err error) {
 		cursor = s.cursor()
 	}
 	if c.options.Ordered && last != 0 && cursor.ID > last {
-		s.commit(ctx, func(own *slot) { own.Done = true })
+		s.commit(ctx, func(own *slot) { own.Done = true }, s.inflight.keep(func(delivered) bool { return false }))
 		return false, nil
 	}
 	at := s.isolator.next(cursor.ID, last)
 	if !c.options.Ordered {
 		at = step{limit: s.isolator.pageLimit()}
 	}
+	if c.options.Ordered && !at.peek {
+		c.state.missed(ctx, s.pass.pass.Query, at.min, at.max)
+	}
 	request := s.request(cursor, at)
-	reading, stop := context.WithCancel(ctx)
-	defer stop()
-	page, err := s.fetch(reading, request, at)
+	if c.options.Ordered && request.Max != 0 && request.Cursor.ID > request.Max {
+		s.commit(ctx, func(own *slot) { own.Cursor.ID = request.Cursor.ID }) // only quarantined units were left of it
+		return true, nil
+	}
+	page, err := s.fetch(ctx, request, at)
 	if page == nil {
 		return true, err
 	}
+	defer s.endSpan(nil)
 	defer page.Close()
 	if at.peek {
 		return true, s.peek(ctx, page, at)
@@ -179,7 +195,8 @@ func (s *shard) request(cursor Cursor, at step) Request {
 	return r
 }
 
-// fetch sends a request. It returns neither a page nor an error when the request failed and is to be sent again.
+// fetch sends a request, and begins the span of its page. It returns neither a page nor an error when the request failed and is
+// to be sent again.
 func (s *shard) fetch(ctx context.Context, r Request, at step) (Page, error) {
 	c := s.collector
 	if err := c.dataset.Settings.Deliverer.Ready(ctx); err != nil {
@@ -190,12 +207,14 @@ func (s *shard) fetch(ctx context.Context, r Request, at step) (Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := c.source.Fetch(ctx, r)
+	s.startSpan(ctx)
+	page, err := c.source.Fetch(s.traced(ctx), r)
 	if err == nil {
 		gate.Open(through)
 		s.pass.startMore(ctx)
 		return page, nil
 	}
+	s.endSpan(err)
 	if ctx.Err() != nil {
 		gate.Leave(through)
 		return nil, ctx.Err()
@@ -212,6 +231,17 @@ func (s *shard) fetch(ctx context.Context, r Request, at step) (Page, error) {
 	return nil, gate.Fail(through, v, err)
 }
 
+// startSpan begins the span of a page.
+func (s *shard) startSpan(ctx context.Context) {
+	_, s.span = s.collector.dataset.StartPage(ctx, attribute.Int("qualys.pass", s.pass.run.Pass), attribute.Int("qualys.range", s.rangeIndex()))
+}
+
+// traced is a context whose spans are children of that of the page.
+func (s *shard) traced(ctx context.Context) context.Context { return s.span.within(ctx) }
+
+// endSpan ends the span of the page.
+func (s *shard) endSpan(err error) { s.span.End(err) }
+
 // peek looks whether a page can be read, and delivers nothing of it.
 func (s *shard) peek(ctx context.Context, page Page, at step) error {
 	err := page.Read(ctx, func(*records.Item) Decision { return Skip }, func(Chunk) error { return nil })
@@ -226,11 +256,11 @@ func (s *shard) peek(ctx context.Context, page Page, at step) error {
 func (s *shard) read(ctx context.Context, page Page, r Request, at step) (more bool, err error) {
 	c := s.collector
 	s.inflight.begin()
-	s.descended.Store(false)
+	s.began = s.cursor().ID
 	s.last, s.whole, s.open, s.moved = 0, s.whole[:0], 0, false
-	batches := c.dataset.NewBatches(s.pass.run.ID, s.pass.together, s.deliver)
+	batches := c.dataset.NewBatches(s.pass.run.ID, s.pass.together, func(ctx context.Context, b *Batch) error { return s.deliver(s.traced(ctx), b) })
 	met := newMeeting(c.options.Ordered, s.inflight)
-	units := 0
+	units, made := 0, 0
 	answered := false
 	head := func() {
 		if !answered {
@@ -242,7 +272,7 @@ func (s *shard) read(ctx context.Context, page Page, r Request, at step) (more b
 	err = page.Read(ctx, s.decide(met), func(chunk Chunk) error {
 		head()
 		c.dataset.Repairs(ctx, &chunk)
-		units += chunk.UnitsDone
+		units, made = units+chunk.UnitsDone, made+len(chunk.Items)
 		if chunk.UnitsDone > 0 {
 			s.descends(&chunk)
 		}
@@ -251,6 +281,7 @@ func (s *shard) read(ctx context.Context, page Page, r Request, at step) (more b
 	if err == nil {
 		head()
 	}
+	s.span.Read(units, made)
 	c.dataset.progress.received.Add(page.Bytes())
 	if ctx.Err() == nil {
 		// What was read whole before an error is delivered before anything is asked for again.
@@ -265,9 +296,6 @@ func (s *shard) read(ctx context.Context, page Page, r Request, at step) (more b
 	}
 	if err == nil {
 		return s.turn(ctx, page, r, at, units, met)
-	}
-	if s.descended.Load() {
-		s.goBack(ctx, r.Cursor.ID)
 	}
 	return true, s.broken(ctx, at, err, batches.HeldUp())
 }
@@ -296,6 +324,7 @@ func (s *shard) broken(ctx context.Context, at step, err error, heldUp bool) err
 		}
 		s.isolator.broke(at, unit)
 	}
+	s.endSpan(err)
 	s.recover()
 	s.recovered = s.collector.dataset.Gate.failed(health.ThirdPartyGeneric, err)
 	s.collector.dataset.progress.retries.Add(1)
@@ -328,13 +357,18 @@ func (s *shard) deliver(ctx context.Context, b *Batch) error {
 	if c.options.Delivered != nil {
 		writes = append(writes, c.options.Delivered(b))
 	}
-	cursor := s.cursor().ID
-	if c.options.Ordered && b.UnitDone != 0 && !s.descended.Load() {
+	cursor, descended := s.cursor().ID, s.descended.Load()
+	switch {
+	case descended && cursor > s.began:
+		// It goes back to where the page began: smaller IDs may still come, and what was delivered is left out then.
+		cursor = s.began
+		writes = append(writes, s.inflight.add(s.wholeUnits()))
+	case c.options.Ordered && b.UnitDone != 0 && !descended:
 		cursor = max(cursor, b.UnitDone+1)
 		s.isolator.passed(cursor)
 		writes = append(writes, s.inflight.keep(func(one delivered) bool { return one.unit >= cursor }))
 	}
-	writes = append(writes, s.inflight.add(s.notPassed(b, cursor)))
+	writes = append(writes, s.inflight.add(s.notPassed(b, cursor, descended)))
 	s.ended(b)
 	s.commit(ctx, func(own *slot) {
 		own.Cursor.ID = cursor
@@ -366,25 +400,24 @@ func (s *shard) ended(b *Batch) {
 }
 
 // notPassed are the records of a batch that the cursor does not pass with it.
-func (s *shard) notPassed(b *Batch, cursor uint64) []delivered {
+func (s *shard) notPassed(b *Batch, cursor uint64, descended bool) []delivered {
 	var fresh []delivered
 	note := func(items []records.Item) {
 		for i := range items {
 			item := &items[i]
-			if !s.collector.options.Ordered || item.Unit >= cursor || s.descended.Load() {
+			if !s.collector.options.Ordered || item.Unit >= cursor || descended {
 				fresh = append(fresh, delivered{unit: item.Unit, fingerprint: fingerprintOf(item)})
 			}
 		}
 	}
 	note(b.Items)
-	if !s.collector.options.Ordered || s.descended.Load() {
+	if !s.collector.options.Ordered || descended {
 		note(b.Duplicates)
 	}
 	return fresh
 }
 
-// descends takes note of the order of the units in a page. Where IDs descend, units behind the cursor may not have come yet:
-// it goes back to the beginning of the page should that be cut.
+// descends takes note of the order of the units in a page. Where IDs descend, units behind the cursor may not have come yet.
 func (s *shard) descends(chunk *Chunk) {
 	if !s.collector.options.Ordered {
 		return
@@ -399,13 +432,13 @@ func (s *shard) descends(chunk *Chunk) {
 	}
 }
 
-// goBack goes back to the beginning of a page that was cut. What was delivered of it is left out when it comes again.
-func (s *shard) goBack(ctx context.Context, cursor uint64) {
+// wholeUnits are the units of the page that were delivered whole.
+func (s *shard) wholeUnits() []delivered {
 	whole := make([]delivered, len(s.whole))
 	for i, unit := range s.whole {
 		whole[i] = delivered{unit: unit, fingerprint: wholeUnit}
 	}
-	s.commit(ctx, func(own *slot) { own.Cursor.ID = cursor }, s.inflight.add(whole))
+	return whole
 }
 
 // turn goes on behind a page that was read whole. More is whether the range goes on.
@@ -416,11 +449,12 @@ func (s *shard) turn(ctx context.Context, page Page, r Request, at step, units i
 		return true, s.broken(ctx, at, fmt.Errorf("page: %w", err), false)
 	}
 	s.isolator.readWhole(at, units)
+	s.descended.Store(false)
 	s.tries.Reset()
 	s.recover()
 	c.dataset.progress.pages.Add(1)
 	c.dataset.Gate.Collecting()
-	end := s.end()
+	end, full := s.end(), more
 	s.extra = next.Extra
 	switch {
 	case more && r.Max != 0 && next.ID > r.Max && c.options.Ordered:
@@ -443,7 +477,9 @@ func (s *shard) turn(ctx context.Context, page Page, r Request, at step, units i
 	if p.to == 0 && c.options.Ordered {
 		p.from, p.to = r.Cursor.ID, next.ID
 	}
-	p.list(ctx)
+	if full {
+		p.list(ctx) // not where it goes on only behind a quarantined unit
+	}
 	starts := p.cut(next.ID)
 	p.mu.Unlock()
 	if starts != nil {
@@ -485,12 +521,6 @@ func (s *shard) split(ctx context.Context, starts []uint64, writes []func(tx *ch
 // leaveOut quarantines units that break their pages while others can be read.
 func (s *shard) leaveOut(ctx context.Context, units []uint64) {
 	c := s.collector
-	query := s.pass.pass.Query
-	for _, p := range s.pass.run.Passes {
-		if p.Units == nil {
-			query = query.widen(p.Query)
-		}
-	}
-	c.state.quarantine(ctx, query, units, s.inflight.of)
+	c.state.quarantine(ctx, s.pass.pass.Query, units, s.inflight.of)
 	c.dataset.Log.Error("hosts quarantined: their data cannot be parsed or had; retrying them once per collection", zap.Uint64s("units", units))
 }

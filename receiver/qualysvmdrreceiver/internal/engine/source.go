@@ -56,7 +56,8 @@ type Window struct {
 // Pass is one list that a collection asks for.
 type Pass struct {
 	Query
-	// Deduplicate leaves out what was delivered before with the same content.
+	// Deduplicate leaves out what was delivered before with the same content. Such a pass of a full collection asks for what has
+	// changed since the watermark: it is left out where a window has brought that meanwhile.
 	Deduplicate bool `json:"deduplicate,omitempty"`
 	// UpdatedBefore, if not zero, leaves out what was updated since: another pass of the collection brings it.
 	UpdatedBefore time.Time `json:"updated_before,omitzero"`

@@ -4,6 +4,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -55,10 +56,12 @@ type Run struct {
 	ID string `json:"id"`
 	// Sequence tells runs apart in the storage.
 	Sequence uint64 `json:"sequence"`
-	// Began is when it began by the local clock, Start the server's clock at its first response, zero before.
-	Began time.Time `json:"began"`
-	Start time.Time `json:"start,omitzero"`
-	Full  bool      `json:"full,omitempty"`
+	// Began is when it began by the local clock, and Previous when the one before did; zero: there was none. Start is the
+	// server's clock at its first response, zero before.
+	Began    time.Time `json:"began"`
+	Previous time.Time `json:"previous,omitzero"`
+	Start    time.Time `json:"start,omitzero"`
+	Full     bool      `json:"full,omitempty"`
 	// Passes are the lists that it asks for, and Pass is the index of the one that it is in.
 	Passes []Pass `json:"passes,omitempty"`
 	Pass   int    `json:"pass"`
@@ -72,6 +75,9 @@ type Run struct {
 	// much at once.
 	Removed  int64 `json:"removed,omitempty"`
 	Withheld int64 `json:"withheld,omitempty"`
+
+	// work is the pass that it is in, nil: it was not begun since the start.
+	work *pass
 }
 
 // Window is what the run asks for, for people.
@@ -145,6 +151,7 @@ func loadState(ctx context.Context, store *checkpoint.Store, name, wanted string
 	switch {
 	case unreadable(err):
 		log.Error("stored state cannot be read; starting a first collection", zap.Error(err))
+		s.stored.Full, s.stored.Window, s.stored.Quarantine = nil, nil, nil // they make no sense either
 		fresh = true
 	case err != nil:
 		return nil, fmt.Errorf("reading the state: %w", err)
@@ -152,10 +159,13 @@ func loadState(ctx context.Context, store *checkpoint.Store, name, wanted string
 		log.Warn("starting a full collection: query configuration changed")
 		fresh = true
 	}
-	epoch := s.stored.Epoch
+	var forget func(tx *checkpoint.Tx)
 	if fresh {
+		if forget, err = s.abandon(ctx); err != nil {
+			return nil, err
+		}
 		// The numbers go on, so that nothing of before is taken for something of now.
-		s.stored = State{Epoch: epoch + 2, Sequence: s.stored.Sequence + 1}
+		s.stored = State{Epoch: s.stored.Epoch + 2, Sequence: s.stored.Sequence + 1}
 	}
 	s.stored.Fingerprint = wanted
 	if s.dedup, err = openDedup(ctx, store, name, s.stored.Epoch, log); err != nil {
@@ -174,16 +184,46 @@ func loadState(ctx context.Context, store *checkpoint.Store, name, wanted string
 		q.delivered = sorted(decodeFingerprints(data))
 	}
 	if fresh {
-		s.commit(ctx, nil, func(tx *checkpoint.Tx) { s.deleteEpochs(tx, epoch) })
+		s.save(ctx, nil, forget)
 	}
 	return s, nil
 }
 
-// deleteEpochs deletes fingerprints of before.
-func (s *state) deleteEpochs(tx *checkpoint.Tx, epoch uint64) {
-	for _, e := range []uint64{epoch - 1, epoch} {
-		tx.Clear(s.store.NewJournal(s.dedup.journalName(e), fingerprintSize))
+// abandon returns what deletes all that is stored of the state but itself: nothing of it is of use any more. Errors are those
+// of the storage.
+func (s *state) abandon(ctx context.Context) (forget func(tx *checkpoint.Tx), err error) {
+	journals := map[string]int{seenName(s.name, s.stored.Epoch): fingerprintSize}
+	if s.stored.Epoch > 0 {
+		journals[seenName(s.name, s.stored.Epoch-1)] = fingerprintSize
 	}
+	for i := range s.stored.Quarantine {
+		journals[s.quarantineName(s.stored.Quarantine[i].Unit)] = fingerprintSize
+	}
+	var deletes []func(tx *checkpoint.Tx)
+	for _, run := range []*Run{s.stored.Full, s.stored.Window} {
+		if run == nil {
+			continue
+		}
+		prefix := s.prefix(run)
+		journals[prefix+"ranges"] = boundarySize
+		for k := range run.Slots {
+			journals[prefix+"inflight/"+strconv.Itoa(k)] = inflightSize
+		}
+		deletes = append(deletes, s.clearPass(run))
+	}
+	for name, entrySize := range journals {
+		// It has to be read, for that says what there is to delete.
+		journal, err := s.store.ReadJournal(ctx, name, entrySize, func([]byte) error { return nil })
+		if err != nil && !unreadable(err) {
+			return nil, fmt.Errorf("reading what is not needed any more: %w", err)
+		}
+		deletes = append(deletes, func(tx *checkpoint.Tx) { tx.Clear(journal) })
+	}
+	return func(tx *checkpoint.Tx) {
+		for _, remove := range deletes {
+			remove(tx)
+		}
+	}, nil
 }
 
 func (s *state) quarantineName(unit uint64) string {
@@ -235,13 +275,14 @@ func (s *state) read(fn func(*State)) {
 	fn(&s.stored)
 }
 
-// begin makes a run of passes the running full or window collection.
+// begin makes a run of passes the running full or window collection. Quarantined units are tried at its end, with what they miss
+// of it.
 func (s *state) begin(ctx context.Context, now time.Time, full bool, passes []Pass) *Run {
-	run := &Run{ID: uuid.NewString(), Began: now, Full: full, Passes: passes}
+	run := &Run{ID: uuid.NewString(), Began: now, Full: full}
 	s.save(ctx, func() {
 		s.stored.Sequence++
 		run.Sequence = s.stored.Sequence
-		s.stored.Started = now
+		run.Previous, s.stored.Started = s.stored.Started, now
 		if full {
 			s.stored.FullStarted = now
 			s.stored.Full = run
@@ -250,19 +291,43 @@ func (s *state) begin(ctx context.Context, now time.Time, full bool, passes []Pa
 		}
 		for i := range s.stored.Quarantine {
 			for _, p := range passes {
-				if p.Units == nil {
-					s.stored.Quarantine[i].Query = s.stored.Quarantine[i].Query.widen(p.Query)
-				}
+				s.stored.Quarantine[i].Query = s.stored.Quarantine[i].Query.widen(p.Query)
+			}
+		}
+		run.Passes = append(passes, probes(s.stored.Quarantine, now)...)
+	})
+	return run
+}
+
+// missed takes note that the units of a range that are in quarantine are left out of a pass.
+func (s *state) missed(ctx context.Context, query Query, first, last uint64) {
+	widened := func(q *Quarantined) (Query, bool) {
+		all := q.Query.widen(query)
+		return all, q.Unit >= first && (last == 0 || q.Unit <= last) && !all.equal(q.Query)
+	}
+	news := false
+	s.read(func(*State) {
+		for i := range s.stored.Quarantine {
+			_, more := widened(&s.stored.Quarantine[i])
+			news = news || more
+		}
+	})
+	if !news {
+		return
+	}
+	s.save(ctx, func() {
+		for i := range s.stored.Quarantine {
+			if all, more := widened(&s.stored.Quarantine[i]); more {
+				s.stored.Quarantine[i].Query = all
 			}
 		}
 	})
-	return run
 }
 
 // finish makes a run the last finished one.
 func (s *state) finish(ctx context.Context, run *Run, counts Counts) {
 	var forget func(tx *checkpoint.Tx)
-	forgetPass := s.clearPass(run)
+	cleared := s.clearPass(run)
 	s.save(ctx, func() {
 		if run.Start.After(s.stored.Watermark) || !run.Full || s.stored.Watermark.IsZero() {
 			// A full collection that windows interrupted ends no epoch: they did.
@@ -276,7 +341,7 @@ func (s *state) finish(ctx context.Context, run *Run, counts Counts) {
 		} else {
 			s.stored.Window = nil
 		}
-	}, forgetPass, func(tx *checkpoint.Tx) {
+	}, cleared, func(tx *checkpoint.Tx) {
 		if forget != nil {
 			forget(tx)
 		}
@@ -295,8 +360,12 @@ func (s *state) nextPass(ctx context.Context, run *Run, counts Counts) {
 
 // clearPass returns what deletes what is stored of the shards of the pass that a run is in.
 func (s *state) clearPass(run *Run) func(tx *checkpoint.Tx) {
-	prefix, slots := s.prefix(run), run.Slots
+	prefix, slots, work := s.prefix(run), run.Slots, run.work
+	run.work = nil
 	return func(tx *checkpoint.Tx) {
+		if work != nil {
+			tx.Clear(work.ranges)
+		}
 		for k := range slots {
 			tx.Delete(prefix + "slot/" + strconv.Itoa(k))
 		}
@@ -318,19 +387,19 @@ func (s *state) quarantined() []uint64 {
 func (s *state) quarantine(ctx context.Context, query Query, units []uint64, delivered func(unit uint64) []fingerprint) {
 	now := time.Now()
 	var added []Quarantined
-	for _, unit := range units {
-		if slices.ContainsFunc(s.stored.Quarantine, func(q Quarantined) bool { return q.Unit == unit }) {
-			continue
-		}
-		added = append(added, Quarantined{
-			Unit: unit, Query: query, Since: now, Tried: now,
-			delivered: sorted(append(delivered(unit), s.dedup.of(unit)...)),
-			journal:   s.store.NewJournal(s.quarantineName(unit), fingerprintSize),
-		})
-	}
 	s.save(ctx, func() {
+		for _, unit := range units {
+			if slices.ContainsFunc(s.stored.Quarantine, func(q Quarantined) bool { return q.Unit == unit }) {
+				continue
+			}
+			added = append(added, Quarantined{
+				Unit: unit, Query: query, Since: now, Tried: now,
+				delivered: sorted(append(delivered(unit), s.dedup.of(unit)...)),
+				journal:   s.store.NewJournal(s.quarantineName(unit), fingerprintSize),
+			})
+		}
 		s.stored.Quarantine = append(s.stored.Quarantine, added...)
-		slices.SortFunc(s.stored.Quarantine, func(a, b Quarantined) int { return int(min(max(int64(a.Unit-b.Unit), -1), 1)) })
+		slices.SortFunc(s.stored.Quarantine, func(a, b Quarantined) int { return cmp.Compare(a.Unit, b.Unit) })
 	}, func(tx *checkpoint.Tx) {
 		for _, q := range added {
 			tx.Append(q.journal, encodeFingerprints(q.delivered))

@@ -32,8 +32,6 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/storage/storagetest"
-
 	"github.com/otel-qualys/qualysvmdr/examples/simulator/qualyssim"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
@@ -78,7 +76,7 @@ func NewWith(t *testing.T, options qualyssim.Options) *Harness {
 	options.Username, options.Password = "user", "pass"
 	h.Sim = qualyssim.New(options)
 	h.pipe = qualyssim.NewPipe(h.Sim)
-	h.Storage = storagetest.NewInMemoryClient(component.KindReceiver, component.MustNewID("qualysvmdr"), "")
+	h.Storage = NewStorage()
 	t.Cleanup(func() {
 		h.Stop()
 		assert.NoError(t, h.pipe.Close())
@@ -166,6 +164,19 @@ func Retry() configretry.BackOffConfig {
 	return retry
 }
 
+// SideBySide returns a harness over a subscription that allows so many requests at once, of which one is left to others. Each
+// takes a second. Options may say more.
+func SideBySide(t *testing.T, concurrency int, options qualyssim.Options) *Harness {
+	options.Concurrency = concurrency
+	if options.Faults.Delay == 0 {
+		options.Faults.Delay = qualyssim.Duration(time.Second)
+	}
+	h := NewWith(t, options)
+	h.MaxConcurrent = 10
+	h.Client = func(s *qualys.Settings) { s.MaxConcurrent, s.ConcurrencyReserve = h.MaxConcurrent, 1 }
+	return h
+}
+
 // Run starts datasets, as after a restart of the collector if others ran before.
 func (h *Harness) Run(datasets ...Dataset) {
 	require.Nil(h.T, h.cancel, "they run already")
@@ -224,6 +235,19 @@ func (h *Harness) Stop() {
 		h.cancel = nil
 	}
 }
+
+// Kill ends the datasets as the death of the collector does: what they write from now on is lost, though what they deliver may
+// still arrive. They run no more when it returns.
+func (h *Harness) Kill() {
+	kept, ok := h.Storage.(*Storage)
+	require.True(h.T, ok, "only a *Storage can be killed")
+	left := kept.Copy()
+	h.Stop()
+	h.Storage = left
+}
+
+// Hosts makes n hosts of three detections each, as Detections does.
+func (h *Harness) Hosts(n int) { h.Detections(3 * n) }
 
 // Advance lets time go by, and everything that happens in it.
 func (h *Harness) Advance(d time.Duration) {

@@ -20,7 +20,7 @@ type Dataset struct {
 
 	// The rest is guarded by the reporter's mutex.
 	state   State
-	reached State // the furthest of Pending to Collecting
+	reached State // the furthest of Pending to Collecting since it was last in Standby
 
 	stopped   bool // for good
 	errorType ErrorType
@@ -42,11 +42,29 @@ func (d *Dataset) Reach(state State) {
 		return
 	}
 
-	now := time.Now()
-	incident := now
 	if state == Stopping {
 		r.closed = true
-	} else {
+	}
+	d.enter(state)
+}
+
+// standBy makes the dataset as it was when it was created, but for its state.
+func (d *Dataset) standBy() {
+	d.reporter.mu.Lock()
+	defer d.reporter.mu.Unlock()
+	if d.state == Standby || d.state == Stopping {
+		return
+	}
+	d.stopped = false
+	d.enter(Standby)
+}
+
+// enter makes a state that is no error the present one, and tells it.
+func (d *Dataset) enter(state State) {
+	r := d.reporter
+	now := time.Now()
+	incident := now
+	if state != Stopping {
 		if d.state == Error {
 			incident = d.since
 			d.errorType, d.err = "", nil

@@ -52,6 +52,10 @@ func stop(dataset string, errorType ErrorType, err error) step {
 	return func(r *Reporter) { r.Dataset(dataset).Stop(errorType, err) }
 }
 
+func standBy() step {
+	return func(r *Reporter) { r.StandBy() }
+}
+
 func wait(d time.Duration) step {
 	return func(*Reporter) { time.Sleep(d) }
 }

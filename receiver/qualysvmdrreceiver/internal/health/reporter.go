@@ -69,12 +69,47 @@ func (r *Reporter) Snapshot() map[string]State {
 	return states
 }
 
+// StandBy reports that another collector collects: every dataset is in Standby, whatever was before, until it reaches Started.
+// Where every dataset has stopped for good nothing changes, as the status cannot.
+func (r *Reporter) StandBy() {
+	if r.Stopped() {
+		return
+	}
+	for _, d := range r.datasets {
+		d.standBy()
+	}
+}
+
+// Fail reports an error that every dataset meets.
+func (r *Reporter) Fail(errorType ErrorType, err error) {
+	for _, d := range r.datasets {
+		d.Fail(errorType, err)
+	}
+}
+
+// Reach reports that every dataset has come to a state.
+func (r *Reporter) Reach(state State) {
+	for _, d := range r.datasets {
+		d.Reach(state)
+	}
+}
+
+// Stopped reports whether every dataset has stopped for good.
+func (r *Reporter) Stopped() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, d := range r.datasets {
+		if !d.stopped {
+			return false
+		}
+	}
+	return true
+}
+
 // Close is called when the shutdown begins. It lets every dataset reach Stopping, waits for a status that is being
 // reported, and no status is reported after it. It may not be called from within Settings.Status.
 func (r *Reporter) Close() {
-	for _, d := range r.datasets {
-		d.Reach(Stopping)
-	}
+	r.Reach(Stopping)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true

@@ -6,10 +6,11 @@ package health
 // State is how far a dataset has come.
 type State uint8
 
-// The states in the order in which a dataset goes through them; Error can be entered from each of the first five and left
-// for one of them, Stopping is the last.
+// The states in the order in which a dataset goes through them; Error can be entered from each of those before it and left
+// for one of them, Standby from all but Stopping, which is the last.
 const (
 	Pending       State = iota // created
+	Standby                    // another collector collects; nothing is wrong
 	Started                    // its schedule runs
 	Initialized                // its configuration is complete
 	Authenticated              // the endpoint accepted the credentials
@@ -18,7 +19,7 @@ const (
 	Stopping                   // the receiver shuts down
 )
 
-var stateNames = [...]string{"Pending", "Started", "Initialized", "Authenticated", "Collecting", "Error", "Stopping"}
+var stateNames = [...]string{"Pending", "Standby", "Started", "Initialized", "Authenticated", "Collecting", "Error", "Stopping"}
 
 // String returns the name of the state as it is reported.
 func (s State) String() string {

@@ -14,10 +14,11 @@ type status struct {
 	err       error
 }
 
-// same reports whether there is nothing to report in s after other: OK is reported once, an error again when it is another.
+// same reports whether there is nothing to report in s after other: OK is reported once, and again when a standby begins or
+// ends; an error again when it is another.
 func (s status) same(other status) bool {
 	if s.code != other.code || s.err == nil {
-		return s.code == other.code
+		return s.code == other.code && (s.state == Standby) == (other.state == Standby)
 	}
 	return s.dataset == other.dataset && s.errorType == other.errorType && s.err.Error() == other.err.Error()
 }
@@ -62,8 +63,9 @@ func (r *Reporter) report() {
 //
 // The collector allows nothing after a permanent error but Stopping, and nothing comes: datasets that have stopped leave
 // Error only for Stopping, and from then on no status is reported. The first OK waits until every dataset
-// is known to work. After an error one that is ready to is enough: knowledge_base may have nothing to fetch, so nothing to
-// prove itself with, for a day, and a dataset whose checkpoint could be read at last has nothing to ask for before its time.
+// is known to work, or stands by: a collector that does must count as ready. After an error one that is ready to is enough:
+// knowledge_base may have nothing to fetch, so nothing to prove itself with, for a day, and a dataset whose checkpoint could be
+// read at last has nothing to ask for before its time.
 func (r *Reporter) aggregate() status {
 	var worst *Dataset
 	stopped, ready, working := 0, 0, 0
@@ -76,7 +78,7 @@ func (r *Reporter) aggregate() status {
 			if d.stopped {
 				stopped++
 			}
-		case d.state >= Authenticated:
+		case d.state >= Authenticated, d.state == Standby:
 			working++
 			ready++
 		case d.state >= Initialized:

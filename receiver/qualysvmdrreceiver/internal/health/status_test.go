@@ -71,6 +71,33 @@ func TestStatus(t *testing.T) {
 		"nothing is known before the logins": {
 			steps: []step{reach(v, Started), reach(v, Initialized), reach(k, Initialized), reach(a, Initialized), reach(v, Collecting)},
 		},
+		"a collector that stands by is ready": {
+			steps: []step{standBy(), reach(v, Started), reach(k, Started), reach(a, Started), reach(v, Collecting)},
+			want:  []string{"StatusOK asset_inventory Standby", "StatusOK vulnerabilities Started"},
+		},
+		"a term of collecting ends, and another one begins": {
+			steps: append(allCollect,
+				fail(v, ThirdPartyGeneric, errNetwork), stop(k, ThirdPartyConfig, errLogin), standBy(), standBy(),
+				reach(v, Started), reach(k, Started), reach(a, Started), fail(v, ThirdPartyGeneric, errNetwork)),
+			want: []string{
+				ok,
+				"StatusRecoverableError vulnerabilities Error ThirdPartyGeneric ThirdPartyGenericError: connection reset",
+				"StatusRecoverableError knowledge_base Error ThirdPartyConfig ThirdPartyConfigError: " + errLogin.Error(),
+				"StatusOK knowledge_base Standby",
+				"StatusOK vulnerabilities Started",
+				"StatusRecoverableError vulnerabilities Error ThirdPartyGeneric ThirdPartyGenericError: connection reset",
+			},
+		},
+		"nothing comes after a permanent error, not even a standby": {
+			steps: []step{
+				stop(v, ThirdPartyConfig, errLogin), stop(k, ThirdPartyConfig, errLogin), stop(a, ThirdPartyConfig, errLogin),
+				standBy(), reach(v, Started),
+			},
+			want: []string{
+				"StatusRecoverableError vulnerabilities Error ThirdPartyConfig ThirdPartyConfigError: " + errLogin.Error(),
+				"StatusPermanentError vulnerabilities Error ThirdPartyConfig ThirdPartyConfigError: " + errLogin.Error(),
+			},
+		},
 		"OK when all have logged in": {steps: allCollect, want: []string{ok}},
 		"OK is told once":            {steps: append(allCollect, reach(k, Collecting)), want: []string{ok}},
 		"one fails and recovers": {

@@ -175,7 +175,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	var err, errs error
 	builder.QualysvmdrBytesReceived, err = builder.meter.Int64Counter(
 		"otelcol_qualysvmdr_bytes_received",
-		metric.WithDescription("Bytes of answers received over the network, before inflating. [Development]"),
+		metric.WithDescription("Bytes of responses received over the network, before inflating. [Development]"),
 		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)
@@ -255,7 +255,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.QualysvmdrRequestDuration, err = builder.meter.Float64Histogram(
 		"otelcol_qualysvmdr_request_duration",
-		metric.WithDescription("Time spent waiting for the server from sending a request to the end of its answer. [Development]"),
+		metric.WithDescription("Time spent waiting for the server from sending a request to the end of its response. [Development]"),
 		metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries([]float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300}...),
 	)

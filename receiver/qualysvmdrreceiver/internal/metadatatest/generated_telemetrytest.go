@@ -24,7 +24,7 @@ func NewSettings(tt *componenttest.Telemetry) receiver.Settings {
 func AssertEqualQualysvmdrBytesReceived(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_qualysvmdr_bytes_received",
-		Description: "Bytes of answers received over the network, before inflating. [Development]",
+		Description: "Bytes of responses received over the network, before inflating. [Development]",
 		Unit:        "By",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -220,7 +220,7 @@ func AssertEqualQualysvmdrRecordsDropped(t *testing.T, tt *componenttest.Telemet
 func AssertEqualQualysvmdrRequestDuration(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.HistogramDataPoint[float64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_qualysvmdr_request_duration",
-		Description: "Time spent waiting for the server from sending a request to the end of its answer. [Development]",
+		Description: "Time spent waiting for the server from sending a request to the end of its response. [Development]",
 		Unit:        "s",
 		Data: metricdata.Histogram[float64]{
 			Temporality: metricdata.CumulativeTemporality,

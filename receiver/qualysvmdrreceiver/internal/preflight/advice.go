@@ -40,7 +40,7 @@ func advise(dataset string, err error) (missing, advice string) {
 	case errors.As(err, &limit):
 		return "limit", "Other calls of the subscription have used it up. Try again later."
 	case !errors.As(err, &answer):
-		return "no answer", connection
+		return "no response", connection
 	case answer.Login:
 		if advice, known := accounts[answer.Code]; known {
 			return "account", advice
@@ -55,7 +55,7 @@ func advise(dataset string, err error) (missing, advice string) {
 	case answer.Status == 0:
 		return "connection", connection
 	default:
-		return "no answer that can be used", "Look at Qualys's status page, and whether something between here and Qualys answers in its place. Then try again."
+		return "no response that can be used", "Look at Qualys's status page, and whether something between here and Qualys answers in its place. Then try again."
 	}
 }
 

@@ -33,7 +33,7 @@ var _ qualys.Observer = (*limits)(nil)
 
 // within does ask, until it ends, takes too long or would have to wait.
 func (l *limits) within(ctx context.Context, timeout time.Duration, ask func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer for %s", timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no response for %s", timeout))
 	defer cancel()
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)

@@ -215,12 +215,12 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 		{"expired account", qualyssim.NextFault{Fault: qualyssim.AccountExpired, API: qualyssim.Detections}, "vulnerabilities", "account", "renewed"},
 		{"second factor", qualyssim.NextFault{Fault: qualyssim.SecondFactor, API: qualyssim.ActivityLog}, "activity_log", "account", "second factor"},
 		{"parameter", qualyssim.NextFault{Fault: qualyssim.InvalidParameter, API: qualyssim.Detections}, "vulnerabilities", "version", "api_version"},
-		{"maintenance", qualyssim.NextFault{Fault: qualyssim.Maintenance, API: qualyssim.Detections}, "vulnerabilities", "no answer that can be used", "status page"},
+		{"maintenance", qualyssim.NextFault{Fault: qualyssim.Maintenance, API: qualyssim.Detections}, "vulnerabilities", "no response that can be used", "status page"},
 		{"rate limit", qualyssim.NextFault{Fault: qualyssim.RateLimited, API: qualyssim.ActivityLog, Wait: 7200}, "activity_log", "limit", "later"},
 		{"busy", qualyssim.NextFault{Fault: qualyssim.Busy, API: qualyssim.Detections}, "vulnerabilities", "limit", "later"},
 		{"rate limit of the gateway", qualyssim.NextFault{Fault: qualyssim.TooManyRequests, API: qualyssim.Auth, Wait: 60}, "asset_inventory", "limit", "later"},
 		{"redirect", qualyssim.NextFault{Fault: qualyssim.Redirect, API: qualyssim.Detections}, "vulnerabilities", "permission, module or address", "proxy"},
-		{"empty answer", qualyssim.NextFault{Fault: qualyssim.Empty, API: qualyssim.ActivityLog}, "activity_log", "no answer that can be used", "in its place"},
+		{"empty answer", qualyssim.NextFault{Fault: qualyssim.Empty, API: qualyssim.ActivityLog}, "activity_log", "no response that can be used", "in its place"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -256,7 +256,7 @@ func TestSlowServer(t *testing.T) {
 	_, cfg := simulated(t, qualyssim.Options{Faults: qualyssim.Faults{Delay: qualyssim.Duration(time.Hour)}}, "activity_log:\n")
 	findings, err := Run(t.Context(), cfg, 50*time.Millisecond, Refusals{})
 	require.NoError(t, err)
-	assert.ErrorContains(t, findings[0].Err, "no answer for 50ms")
+	assert.ErrorContains(t, findings[0].Err, "no response for 50ms")
 }
 
 func TestAuthenticatorsCannotBeChecked(t *testing.T) {

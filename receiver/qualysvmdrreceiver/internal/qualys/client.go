@@ -5,7 +5,7 @@
 // (JSON).
 //
 // A [Client] sends as many requests of an API at once as Qualys allows, keeps within the limits that Qualys announces, logs in no more often than
-// needed, and hands every response on as a page that is read while it arrives. Waiting for a limit happens inside the calls
+// needed, and returns every response as a page that is read while it arrives. Waiting for a limit happens inside the calls
 // and is not an error; everything else that goes wrong is an [*Error], classed by what can be done about it.
 //
 // A page holds its API until it is closed. Everything a page hands out is read by one goroutine; to interrupt it, end the

@@ -18,7 +18,7 @@ const (
 	maxDepth = 64
 )
 
-// ErrTooLarge is the error of an answer that holds a host or a record beyond the limits: 8 MiB, or 4096 different keys
+// ErrTooLarge is the error of a response that holds a host or a record beyond the limits: 8 MiB, or 4096 different keys
 // in one map. The rest of the host or record has not been read.
 var ErrTooLarge = errors.New("larger than a record may be")
 

@@ -1,0 +1,93 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package dataset_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/otel-qualys/qualysvmdr/examples/simulator/qualyssim"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/harness"
+)
+
+// slowly makes each batch take so long to be accepted that a full collection of ninety detections takes four hours, and gives way
+// to a window each hour.
+func slowly(h *harness.Harness) {
+	h.Detections(90) // hosts 10 to 300
+	h.Backend.Decide(func(context.Context, plog.Logs) error {
+		time.Sleep(5 * time.Minute)
+		return nil
+	})
+}
+
+// A host that a window finds broken is left out by the full collection that the window has interrupted, too.
+func TestHostThatAWindowQuarantinesHasMissedTheFullCollection(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		slowly(h)
+		c := run(h, harness.DetectionSettings())
+		h.Advance(30 * time.Minute)
+		h.Change(75, func(*qualyssim.ScriptedDetection) {}) // of host 250, which comes near the end
+		h.Break(250, true)
+		h.Advance(7 * time.Hour)
+		require.Equal(t, 1, c.Quarantined())
+		h.Break(250, false)
+		h.Advance(2 * time.Hour)
+		assert.Zero(t, c.Quarantined())
+		h.ExpectDelivered(h.EachOnce())
+	})
+}
+
+// A host that could not be read since a window is not left out of the full collection in which it can be read again.
+func TestQuarantinedHostIsBroughtWholeByAFullCollection(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		h.Detections(60)
+		settings := trackedDaily()
+		c := run(h, settings)
+		h.Advance(22*time.Hour + 30*time.Minute)
+		h.Change(6, func(*qualyssim.ScriptedDetection) {}) // of host 20
+		h.Break(20, true)
+		h.Advance(time.Hour)
+		require.Equal(t, 1, c.Quarantined())
+		h.Break(20, false)
+		h.Advance(time.Hour) // the full collection
+		assert.Zero(t, c.Quarantined())
+		assert.Empty(t, removedCounts(h))
+		counts := h.Backend.Counts()
+		assert.Equal(t, 2, counts["detection 3 Active"])
+		assert.Equal(t, 2, counts["detection 4 Active"], "of host 20")
+		assert.Equal(t, 2, counts["detection 5 Active"], "of host 20")
+	})
+}
+
+// What changes around the beginning of a full collection that gives way is asked for by it, and by the windows that interrupt it.
+func TestFullCollectionAndWindowsBringAChangeOnceBetweenThem(t *testing.T) {
+	for _, overlap := range []time.Duration{0, time.Hour} {
+		t.Run(overlap.String(), func(t *testing.T) {
+			bubble(t, func(h *harness.Harness) {
+				slowly(h)
+				settings := harness.DetectionSettings()
+				settings.Full, settings.Overlap = 24*time.Hour, overlap
+				run(h, settings)
+				h.Advance(23*time.Hour + 30*time.Minute)
+				h.Change(4, func(d *qualyssim.ScriptedDetection) { d.Status = qualyssim.StatusFixed })
+				h.Change(5, func(d *qualyssim.ScriptedDetection) { d.Results = "else" })
+				h.Advance(8 * time.Hour)
+				want := harness.With(h.EachOnce(), "detection 4 Fixed", 1)
+				for i := 1; i <= 90; i++ {
+					label := fmt.Sprintf("detection %d Active", i)
+					if i != 4 {
+						want[label] = 2
+					}
+				}
+				h.ExpectDelivered(want)
+			})
+		})
+	}
+}
