@@ -161,7 +161,7 @@ func awaitCollection(log io.Reader, hosts int) (int64, error) {
 			Received int64  `json:"received_bytes"`
 		}
 		if json.Unmarshal(lines.Bytes(), &line) != nil {
-				continue
+			continue
 		}
 		if line.Message == "collection finished" {
 			if (line.Pages == 1) != (hosts == onePage) || line.Retries != 0 {

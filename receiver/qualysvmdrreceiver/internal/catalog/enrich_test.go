@@ -50,7 +50,7 @@ func TestDetectionsOfAFirstCollectionCarryTheirEntries(t *testing.T) {
 		"2 seconds a call": {
 			prepare: func(h *harness.Harness) {
 				intercept(h, func(qualyssim.Request, http.ResponseWriter) bool {
-					time.Sleep(2 * time.Second)
+					harness.Slow(2 * time.Second)
 					return false
 				})
 			},
@@ -157,7 +157,7 @@ func TestBatchesThatWaitShareOneFetch(t *testing.T) {
 		h.MaxConcurrent = 4
 		h.Client = concurrent(4)
 		intercept(h, func(qualyssim.Request, http.ResponseWriter) bool {
-			time.Sleep(10 * time.Second)
+			harness.Slow(10 * time.Second)
 			return false
 		})
 		settings := enriching()
@@ -185,7 +185,7 @@ func TestPagesOfEntriesAreAskedForSideBySide(t *testing.T) {
 				if n := running.Add(1); n > most.Load() {
 					most.Store(n)
 				}
-				time.Sleep(5 * time.Second)
+				harness.Slow(5 * time.Second)
 				serve(w)
 				running.Add(-1)
 				return true
@@ -210,7 +210,7 @@ func TestDetectionsWaitOnceForEntriesThatCannotBeHad(t *testing.T) {
 		"it fails": func(h *harness.Harness) { intercept(h, fails(http.StatusServiceUnavailable)) },
 		"it is silent": func(h *harness.Harness) {
 			intercept(h, func(qualyssim.Request, http.ResponseWriter) bool {
-				time.Sleep(3 * time.Hour)
+				harness.Slow(3 * time.Hour)
 				return true
 			})
 		},
@@ -335,7 +335,7 @@ func TestSwitchedOffAndOnFieldsAreThoseOfNow(t *testing.T) {
 		h.Change(1, func(*qualyssim.ScriptedDetection) {})
 		h.Advance(time.Hour) // the next collection is due at once
 		intercept(h, func(qualyssim.Request, http.ResponseWriter) bool {
-			time.Sleep(20 * time.Second)
+			harness.Slow(20 * time.Second)
 			return false
 		})
 		run(h, enriching())

@@ -41,7 +41,7 @@ func TestEntryThatCannotBeHadHoldsUpNoOther(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		},
 		"silence": func(w http.ResponseWriter) {
-			time.Sleep(2 * time.Minute)
+			harness.Slow(2 * time.Minute)
 			w.WriteHeader(http.StatusOK)
 		},
 		"its ID is not accepted": func(w http.ResponseWriter) {
@@ -115,7 +115,7 @@ func TestEntriesThatTakeTooLongAreAskedForInSmallerPages(t *testing.T) {
 		detect(h, 4)
 		intercept(h, func(r qualyssim.Request, _ http.ResponseWriter) bool {
 			if strings.Count(r.Form.Get("ids"), ",") >= 2 {
-				time.Sleep(2 * time.Minute) // the silence is given up after one
+				harness.Slow(2 * time.Minute) // the silence is given up after one
 			}
 			return false
 		})
@@ -138,7 +138,7 @@ func TestPagesStaySmallAsLongAsLargerOnesTakeTooLong(t *testing.T) {
 		intercept(h, func(r qualyssim.Request, _ http.ResponseWriter) bool {
 			if strings.Count(r.Form.Get("ids"), ",") >= 5 {
 				slow.Add(1)
-				time.Sleep(2 * time.Minute)
+				harness.Slow(2 * time.Minute)
 			}
 			return false
 		})

@@ -275,7 +275,7 @@ func TestPagesOfTheActivityLogThatBreakBecomeSmaller(t *testing.T) {
 			w.Header().Set("Content-Length", "10000")
 			fmt.Fprint(w, "Date,Action\n")
 		}},
-		{"too slow", func(http.ResponseWriter) { time.Sleep(2 * time.Minute) }}, // the silence is given up after one
+		{"too slow", func(http.ResponseWriter) { harness.Slow(2 * time.Minute) }}, // the silence is given up after one
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(h *harness.Harness) {

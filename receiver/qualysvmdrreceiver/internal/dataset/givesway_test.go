@@ -22,7 +22,7 @@ import (
 func slowly(h *harness.Harness) {
 	h.Detections(90) // hosts 10 to 300
 	h.Backend.Decide(func(context.Context, plog.Logs) error {
-		time.Sleep(5 * time.Minute)
+		harness.Slow(5 * time.Minute)
 		return nil
 	})
 }

@@ -56,7 +56,7 @@ func TestStopBetweenPassesSkipsNone(t *testing.T) {
 					defer close(stopped)
 					h.Stop()
 				}()
-				time.Sleep(time.Millisecond)
+				harness.Slow(time.Millisecond)
 			}
 		}
 		h.Storage = disk

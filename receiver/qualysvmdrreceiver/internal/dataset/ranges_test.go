@@ -40,7 +40,7 @@ func TestRangesThatWereInterruptedAllGoOnAfterARestart(t *testing.T) {
 				return false
 			}
 			if pages.Add(1) <= 2 {
-				time.Sleep(time.Second) // the list of the IDs is there when the page is read
+				harness.Slow(time.Second) // the list of the IDs is there when the page is read
 				return false
 			}
 			select {

@@ -124,7 +124,7 @@ func assertEnriched(t *testing.T, sink *Sink) {
 			"Cve", "VendorReference", "Cvss", "CvssV3", "ThreatIntel", "PciFlag",
 		} {
 			// What the record of an entry adds empty is no field of the entry.
-			if value, ok := entry[field]; ok && (got[field] != nil || !empty(value)) {
+			if value, ok := entry[field]; ok && (got[field] != nil || !isEmpty(value)) {
 				want[field] = value
 			}
 		}
@@ -132,7 +132,7 @@ func assertEnriched(t *testing.T, sink *Sink) {
 	}
 }
 
-func empty(value any) bool {
+func isEmpty(value any) bool {
 	switch v := value.(type) {
 	case string:
 		return v == ""

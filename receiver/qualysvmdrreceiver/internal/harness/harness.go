@@ -277,3 +277,7 @@ func (h *Harness) ExpectLogged(times int, snippet string) {
 	h.T.Helper()
 	assert.Len(h.T, h.Logs.FilterMessageSnippet(snippet).All(), times, snippet)
 }
+
+// Slow lets time go by in a server that takes it, as what happens elsewhere goes on. It may be called in any goroutine of the
+// bubble.
+func Slow(d time.Duration) { time.Sleep(d) }
