@@ -399,8 +399,12 @@ func TestKillWithRangesUnderWayLosesNothing(t *testing.T) {
 				run(h, harness.DetectionSettings())
 				h.Advance(after)
 				h.Kill()
+				h.Sim.ClearRequests()
 				run(h, harness.DetectionSettings())
 				h.Advance(10 * time.Minute)
+				if left := len(asked(h)); left > 20 {
+					assert.Equal(t, 9, atOnce(h), "side by side again")
+				}
 				twice := 0
 				counts := h.Backend.Counts()
 				for label := range h.EachOnce() {

@@ -263,6 +263,7 @@ func (p *pass) work(ctx context.Context, k int) {
 		}
 		if done && p.failed == nil && !yields && p.next <= len(p.starts) && p.active <= p.slotsNow() {
 			p.take(ctx, k)
+			p.grow(ctx) // more may be allowed by now
 			p.mu.Unlock()
 			continue
 		}
