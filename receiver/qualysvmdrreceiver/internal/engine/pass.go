@@ -120,7 +120,7 @@ func (c *Collector) pass(ctx context.Context, run *Run, counts *Counts) (finishe
 	defer p.listings.Wait()
 	defer p.cancel()
 	p.mu.Lock()
-	if run.Full && c.state.paged() {
+	if run.Full && run.Pass == 0 && c.state.paged() {
 		p.list(ctx) // the one before had several pages, so this one will: its IDs are asked for beside its first page
 	}
 	p.grow(ctx)
