@@ -4,6 +4,7 @@
 package dataset
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -287,7 +288,7 @@ func (p *detectionPage) follow() func(context.Context, uint64) *tracking {
 // selects reports whether a pass wants a detection: where the server does not support the time filter, it is applied here.
 func (p *detectionPage) selects(item *records.Item) bool {
 	pass := p.request.Pass
-	if !pass.UpdatedBefore.IsZero() && item.Updated >= pass.UpdatedBefore.Unix() {
+	if updated := cmp.Or(item.Updated, item.Found); !pass.UpdatedBefore.IsZero() && updated > pass.UpdatedBefore.Unix() {
 		return false
 	}
 	if pass.Filter == "" || !p.omit[pass.Filter] {

@@ -110,6 +110,22 @@ func TestHourlyCollectionOfOnePageAsksForNoListWithAQuarantinedHost(t *testing.T
 	})
 }
 
+func TestLaterFullCollectionAsksForItsListAtOnceAndOnce(t *testing.T) {
+	sideBySide(t, qualyssim.Options{}, func(h *harness.Harness) {
+		h.Hosts(20)
+		settings := harness.DetectionSettings()
+		settings.Full = time.Hour
+		run(h, settings)
+		h.Advance(30 * time.Minute)
+		fixed(h, 5) // the second pass of the next one has one page
+		h.Sim.ClearRequests()
+		h.Advance(time.Hour)
+		require.Len(t, lists(h), 1)
+		assert.Equal(t, asked(h)[0].Time, lists(h)[0].Time)
+		assert.Equal(t, 1, arrived(h, 5))
+	})
+}
+
 func TestWithoutAListAPassGoesOnPageByPage(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -399,8 +415,12 @@ func TestKillWithRangesUnderWayLosesNothing(t *testing.T) {
 				run(h, harness.DetectionSettings())
 				h.Advance(after)
 				h.Kill()
+				h.Sim.ClearRequests()
 				run(h, harness.DetectionSettings())
 				h.Advance(10 * time.Minute)
+				if left := len(asked(h)); left > 20 {
+					assert.Equal(t, 9, atOnce(h), "side by side again")
+				}
 				twice := 0
 				counts := h.Backend.Counts()
 				for label := range h.EachOnce() {
