@@ -106,6 +106,8 @@ func NewDetections(shared Settings, settings DetectionSettings, state *health.Da
 	options.GivesWay = settings.Collect != "all"
 	if settings.Track {
 		d.track(shared, &options)
+	} else {
+		options.LoadFirst = also(options.LoadFirst, func(ctx context.Context) error { return forgetTracked(ctx, shared.Engine.Store) })
 	}
 	c := engine.NewCollector(shared.Engine, Vulnerabilities, state, d, options)
 	if d.tracked != nil {
@@ -121,18 +123,24 @@ func (d *detections) track(shared Settings, options *engine.Options) {
 	d.tracked = &tracked{
 		store: shared.Engine.Store, log: d.log, share: d.settings.MaxRemovedShare, records: shape, atOnce: max(1, shared.Engine.MaxRecords),
 	}
-	before := options.LoadFirst
-	options.LoadFirst = func(ctx context.Context) error {
-		if before != nil {
-			if err := before(ctx); err != nil {
-				return err
-			}
-		}
+	options.LoadFirst = also(options.LoadFirst, func(ctx context.Context) error {
 		account, err := engine.Fingerprint(append(options.Selection, d.settings.Account)...)
 		if err != nil {
 			return err
 		}
 		return d.tracked.load(ctx, account)
+	})
+}
+
+// also calls one function after the other, which may be nil.
+func also(first, then func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if first != nil {
+			if err := first(ctx); err != nil {
+				return err
+			}
+		}
+		return then(ctx)
 	}
 }
 
