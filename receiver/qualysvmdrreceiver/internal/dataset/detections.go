@@ -201,7 +201,7 @@ func (d *detections) Fetch(ctx context.Context, r engine.Request) (engine.Page, 
 			return &detectionPage{dataset: d, request: r, page: page, omit: query.Omit, stop: stop}, nil
 		}
 		stop()
-		if !d.omitted.learn(err) {
+		if !d.omitted.learn(err, query.Omit) {
 			return nil, fmt.Errorf("detections from host %d: %w", r.Cursor.ID, err)
 		}
 	}

@@ -438,3 +438,24 @@ func TestKillsInTurnLoseNothing(t *testing.T) {
 		h.ExpectLogged(1, "collection finished")
 	})
 }
+
+func TestRangesDoNotOverlapWhereQualysTakesNoEnd(t *testing.T) {
+	sideBySide(t, qualyssim.Options{}, func(h *harness.Harness) {
+		h.Hosts(100)
+		answer(h, func(r qualyssim.Request) bool { return r.Form.Has("id_max") }, rejecting(http.StatusBadRequest, 1901, "Unrecognized parameter(s): id_max"))
+		run(h, harness.DetectionSettings())
+		for len(lists(h)) == 0 {
+			h.Advance(time.Second)
+		}
+		h.Advance(time.Second)
+		for id := int64(500); id < 1000; id += 20 {
+			h.Script.RemoveHost(id) // a page that begins before it reaches into the next range
+		}
+		h.Advance(10 * time.Minute)
+		for label, n := range h.Backend.Counts() {
+			assert.Equal(t, 1, n, label)
+		}
+		assert.GreaterOrEqual(t, len(h.Backend.Labels()), 3*75)
+		h.ExpectLogged(1, "qualys rejected a default parameter")
+	})
+}

@@ -13,7 +13,7 @@ import (
 func TestStartOfACollection(t *testing.T) {
 	local := time.Date(2026, 11, 20, 12, 0, 0, 500, time.UTC)
 	now := local.Truncate(time.Second)
-	in := func(d time.Duration) time.Time { return now.Add(d) }
+	in := now.Add
 	for _, test := range []struct {
 		name            string
 		told            []time.Time
