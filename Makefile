@@ -71,7 +71,7 @@ run: build ## the collector with examples/demo.yaml against the simulator, until
 	.ci/run-demo '$(DURATION)'
 
 .PHONY: check
-check: ## whether login, permission and module of each dataset are there, one request each (CONFIG=collector.yaml)
+check: ## whether login, permission and module of each dataset are there, and what the account sees (CONFIG=collector.yaml)
 	go run ./receiver/qualysvmdrreceiver/cmd/qualysvmdrcheck --config '$(CONFIG)'
 
 .PHONY: test

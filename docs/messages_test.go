@@ -76,9 +76,8 @@ func TestEachWarningAndErrorIsInSetup(t *testing.T) {
 	text, err := os.ReadFile("setup.md")
 	require.NoError(t, err)
 	for _, m := range messages(t) {
-		if m.level != "Info" {
-			assert.Contains(t, string(text), "`"+m.text, "%s: docs/setup.md has no row for %q", m.place, m.text)
-		}
+		found := strings.Contains(string(text), "`"+m.text) // not assert.Contains, which would print the document
+		assert.True(t, m.level == "Info" || found, "%s: docs/setup.md has no row for %q", m.place, m.text)
 	}
 }
 

@@ -16,6 +16,10 @@ import (
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/metadata"
 )
 
+// readAhead is how much of a response HTTP/2 may hold that was not read yet, in bytes: with its 4 MiB by default the responses of
+// ten requests at once were a large part of the collector's memory.
+const readAhead = 1 << 20
+
 // connections closes those that a client keeps for later. The round-trippers of the collector do not pass that on: it takes the
 // place of a middleware, the innermost one, and so learns of the transport behind them.
 type connections struct {
@@ -53,6 +57,9 @@ func (c *connections) GetHTTPRoundTripper(context.Context) (func(context.Context
 		c.transport = transport
 		if t, ok := transport.(*http.Transport); ok {
 			t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, c.idle)
+			if t.HTTP2 == nil {
+				t.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: readAhead}
+			}
 		}
 		return transport, nil
 	}, nil

@@ -181,7 +181,7 @@ func (r *vmdrReceiver) sharedOver(hard context.Context, store *checkpoint.Store)
 	shared := r.shared
 	shared.Engine.Store = store
 	shared.Engine.Deliverer = engine.NewDeliverer(hard, r.next, r.obs, configretry.BackOffConfig(r.config.RetryOnFailure))
-	shared.Engine.Budget = engine.NewBudget()
+	shared.Engine.Budget = engine.NewBudget(r.config.BatchMaxBytes)
 	return shared
 }
 

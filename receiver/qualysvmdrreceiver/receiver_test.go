@@ -376,7 +376,8 @@ func (s *detectionServer) Start() {
 	s.ids = nil
 }
 
-func (s *detectionServer) Stop() {}
+// Stop forgets what was generated: the next receiver may ask before Start.
+func (s *detectionServer) Stop() { s.Start() }
 
 func (s *detectionServer) Generate() []receivertest.UniqueIDAttrVal {
 	s.mu.Lock()

@@ -34,7 +34,7 @@ import (
 
 var fileStorageID = component.MustNewID("file_storage")
 
-// hostWithFiles is another collector each time, all of which keep their positions in one directory with the real file_storage.
+// hostWithFiles is another collector each time, all of which keep their checkpoints in one directory with the real file_storage.
 func hostWithFiles(t *testing.T, directory string) *statusHost {
 	t.Helper()
 	factory := filestorage.NewFactory()
@@ -46,7 +46,7 @@ func hostWithFiles(t *testing.T, directory string) *statusHost {
 	return &statusHost{extensions: map[component.ID]component.Component{fileStorageID: files}}
 }
 
-// withFiles is detectionsOnly in small pages, with its position in files.
+// withFiles is detectionsOnly in small pages, with its checkpoints in files.
 func withFiles(url string) *Config {
 	cfg := detectionsOnly(url)
 	cfg.Vulnerabilities.Get().PageSize = 5

@@ -1,7 +1,8 @@
 // Copyright The qualysvmdr Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command qualysvmdrcheck says whether login, permission and module are there for each dataset, before a collector is started:
+// Command qualysvmdrcheck says whether login, permission and module are there for each dataset, and what the account sees, before
+// a collector is started:
 //
 //	qualysvmdrcheck --config collector.yaml
 //	qualysvmdrcheck --platform EU1 --datasets vulnerabilities,knowledge_base
@@ -9,7 +10,12 @@
 // With --config it reads the configuration of a collector, with environment variables in it, and checks every receiver
 // qualysvmdr; it can be given more than once, as for the collector. Without, QUALYS_USERNAME and QUALYS_PASSWORD are taken
 // from the environment, or, for a Qualys API client, QUALYS_CLIENT_ID and QUALYS_CLIENT_SECRET. One request is sent for each
-// dataset, no rejected login is repeated, and the exit status is 1 if anything is missing. Authenticators (auth:) run in a collector only: a dataset that needs one counts as missing.
+// dataset, and up to three more that count hosts and assets; no rejected login is repeated, and the exit status is 1 if anything
+// is missing. Authenticators (auth:) run in a collector only: a dataset that needs one counts as missing.
+//
+// Behind the datasets stands what one compares with Qualys's console on the first day: the limits and how much of them is left,
+// how many hosts and assets the account sees, how old the scans of the first hosts are, and the account's role where the
+// activity log tells it. None of it changes the exit status.
 package main
 
 import (
@@ -81,7 +87,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	return o, nil
 }
 
-// run checks, and prints a line for each dataset.
+// run checks, and prints a line for each dataset, and what the account sees.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	o, err := parse(args, out)
 	if err != nil {
@@ -94,10 +100,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	complete := true
 	refusals := preflight.Refusals{}
 	for _, r := range receivers {
-		findings, err := preflight.Run(ctx, r.config, o.timeout, refusals)
-		for _, f := range findings {
+		report, err := preflight.Run(ctx, r.config, o.timeout, refusals)
+		for _, f := range report.Findings {
 			complete = complete && f.Err == nil
 			fmt.Fprintf(out, "%s %s\n", r.name, f)
+		}
+		if len(report.Facts) > 0 {
+			fmt.Fprintf(out, "%s, as Qualys tells this account:\n", r.name)
+			err = errors.Join(err, preflight.WriteFacts(out, report.Facts))
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)

@@ -29,7 +29,9 @@ func simulated(t *testing.T, options qualyssim.Options) (*qualyssim.Server, stri
 }
 
 func TestCheckOfAConfiguration(t *testing.T) {
-	sim, url := simulated(t, qualyssim.Options{NoKnowledgeBasePermission: true})
+	options := qualyssim.Options{NoKnowledgeBasePermission: true}
+	qualyssim.Standard.Apply(&options)
+	sim, url := simulated(t, options)
 	t.Setenv("QUALYS_TEST_URL", url)
 	file := filepath.Join(t.TempDir(), "collector.yaml")
 	require.NoError(t, os.WriteFile(file, []byte(`
@@ -48,12 +50,20 @@ receivers:
 	err := run(t.Context(), []string{"--config", file}, &out)
 	require.ErrorIs(t, err, errMissing)
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	require.Len(t, lines, 3)
+	require.Len(t, lines, 11)
 	assert.Equal(t, "qualysvmdr/emea vulnerabilities: ok", lines[0])
 	assert.Contains(t, lines[1], "qualysvmdr/emea knowledge_base: permission: knowledge_base: HTTP 403: code 2010: ")
 	assert.Contains(t, lines[1], "Download vulnerability data")
 	assert.Equal(t, "qualysvmdr/emea activity_log: ok", lines[2])
-	assert.Len(t, sim.Requests(), 3)
+	assert.Equal(t, []string{
+		"qualysvmdr/emea, as Qualys tells this account:",
+		"  limits of detections      300 calls an hour, 299 remaining, 2 at once (as service level Standard)",
+		"  limits of knowledge_base  300 calls an hour, 299 remaining, 2 at once (as service level Standard)",
+		"  limits of activity_log    300 calls an hour, 299 remaining, 2 at once (as service level Standard)",
+		"  limits of host_list       300 calls an hour, 299 remaining, 2 at once (as service level Standard)",
+		"  hosts                     20",
+	}, lines[3:9])
+	assert.Len(t, sim.Requests(), 4)
 }
 
 // Receivers that share an account would lock it, each with one more bad login.
@@ -84,17 +94,19 @@ func TestCheckByFlags(t *testing.T) {
 	_, url := simulated(t, qualyssim.Options{})
 	var out strings.Builder
 	require.NoError(t, run(t.Context(), []string{"--server", url, "--gateway", url, "--datasets", "asset_inventory, activity_log"}, &out))
-	assert.Equal(t, "qualysvmdr asset_inventory: ok\nqualysvmdr activity_log: ok\n", out.String())
+	assert.Contains(t, out.String(), "qualysvmdr asset_inventory: ok\nqualysvmdr activity_log: ok\nqualysvmdr, as Qualys tells this account:\n")
+	assert.Regexp(t, `\n  assets +20\n`, out.String())
 }
 
 func TestPasswordIsNeverPrinted(t *testing.T) {
-	_, url := simulated(t, qualyssim.Options{})
+	sim, url := simulated(t, qualyssim.Options{})
 	t.Setenv("QUALYS_PASSWORD", "wrong-s3cret")
 	var out strings.Builder
 	err := run(t.Context(), []string{"--server", url, "--gateway", url}, &out)
 	require.ErrorIs(t, err, errMissing)
 	assert.NotContains(t, out.String()+fmt.Sprint(err), "wrong-s3cret")
 	assert.Equal(t, 5, strings.Count(out.String(), ": login: "))
+	assert.Len(t, sim.Requests(), 2, "a rejected login is sent once to each host, whatever else is to be counted")
 }
 
 func TestMistakesOnTheCommandLine(t *testing.T) {

@@ -238,7 +238,7 @@ func (f *follower) collect(ctx context.Context, again bool) (*gathered, error) {
 	shared := dataset.Settings{
 		Engine: engine.Settings{
 			Logger: zap.NewNop(), Store: f.store, Telemetry: telemetry, Deliverer: engine.NewDeliverer(ctx, take, obs, retry),
-			Waits: &engine.Waits{}, Retry: retry, MaxRecords: batchSize, MaxBytes: batchBytes, Budget: engine.NewBudget(),
+			Waits: &engine.Waits{}, Retry: retry, MaxRecords: batchSize, MaxBytes: batchBytes, Budget: engine.NewBudget(batchBytes),
 		},
 		Client: f.client, Records: recordSettings(serverName), Server: server, Gateway: server, MaxConcurrent: f.atOnce,
 	}

@@ -118,7 +118,7 @@ func settingsOf(ctx context.Context, store *checkpoint.Store, sink consumer.Logs
 	return dataset.Settings{
 		Engine: engine.Settings{
 			Logger: zap.NewNop(), Store: store, Telemetry: telemetry, Deliverer: engine.NewDeliverer(ctx, sink, obs, retry),
-			Waits: &engine.Waits{}, Retry: retry, MaxRecords: batchSize, MaxBytes: batchBytes, Budget: engine.NewBudget(),
+			Waits: &engine.Waits{}, Retry: retry, MaxRecords: batchSize, MaxBytes: batchBytes, Budget: engine.NewBudget(batchBytes),
 		},
 		Records:       recordSettings(serverName),
 		Server:        &url.URL{Scheme: "http", Host: serverName},

@@ -45,7 +45,7 @@ type footprint struct {
 const collectorConfig = `
 receivers:
   qualysvmdr:
-    server: {endpoint: %[1]q}
+    server: {endpoint: %[1]q, tls: {ca_file: %[5]q}}
     username: ${env:QUALYS_USERNAME}
     password: ${env:QUALYS_PASSWORD}
     initial_delay: 0s
@@ -67,17 +67,42 @@ service:
 const (
 	onePage    = 10_000 // hosts in a page: all that there are
 	smallPages = 50     // pages of about 20 MB
+	// bytesOfHost is what a host weighs, about.
+	bytesOfHost = 20_000_000 / smallPages
 )
 
 // run collects at least so many bytes, in pages of so many hosts.
 func (c *collector) run(ctx context.Context, size int64, hosts int) (footprint, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var f footprint
-	server, err := c.simulate(ctx, size)
+	server, err := startAccount(ctx, c.simulator, "--total-bytes="+strconv.FormatInt(size/4*5, 10)) // which counts what is not asked for, too
 	if err != nil {
-		return f, err
+		return footprint{}, err
 	}
+	return c.collect(ctx, server.url, "", hosts)
+}
+
+// runAtOnce collects eleven pages of so many bytes, nine of them at once, over TLS with HTTP/2.
+func (c *collector) runAtOnce(ctx context.Context, page int64) (footprint, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	server, err := newTLSSubscription(page/4*5*11, c.dir)
+	if err != nil {
+		return footprint{}, err
+	}
+	defer server.server.Close()
+	f, err := c.collect(ctx, server.server.URL, server.caFile, int(page/bytesOfHost))
+	if err == nil {
+		err = server.check(9)
+	}
+	return f, err
+}
+
+// collect collects from a server in pages of so many hosts, until ctx ends or everything was collected.
+func (c *collector) collect(ctx context.Context, server, caFile string, hosts int) (footprint, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var f footprint
 	var exported atomic.Int64
 	sink, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -95,7 +120,7 @@ func (c *collector) run(ctx context.Context, size int64, hosts int) (footprint, 
 		return f, err
 	}
 	config := filepath.Join(dir, "config.yaml")
-	text := fmt.Sprintf(collectorConfig, server, "http://"+sink.Addr().String(), filepath.Join(dir, "storage"), hosts)
+	text := fmt.Sprintf(collectorConfig, server, "http://"+sink.Addr().String(), filepath.Join(dir, "storage"), hosts, caFile)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return f, err
 	}
@@ -120,31 +145,6 @@ func (c *collector) run(ctx context.Context, size int64, hosts int) (footprint, 
 	_ = cmd.Process.Signal(syscall.SIGINT)
 	_, _ = io.Copy(io.Discard, log)
 	return f, errors.Join(err, cmd.Wait())
-}
-
-// simulate starts a simulator that serves somewhat more than so many bytes, until ctx ends, and returns its address.
-func (c *collector) simulate(ctx context.Context, size int64) (string, error) {
-	cmd := exec.CommandContext(ctx, c.simulator, "--listen=127.0.0.1:0", "--username=user", "--password=pass", "--no-gzip",
-		"--total-bytes="+strconv.FormatInt(size/4*5, 10)) // which counts what is not asked for, too
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return "", err
-	}
-	if err := cmd.Start(); err != nil {
-		return "", err
-	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if _, rest, found := strings.Cut(lines.Text(), "Qualys API at "); found {
-			address, _, _ := strings.Cut(rest, ",")
-			go func() {
-				_, _ = io.Copy(io.Discard, out)
-				_ = cmd.Wait() // it is killed with the context
-			}()
-			return address, nil
-		}
-	}
-	return "", errors.Join(errors.New("the simulator tells no address"), cmd.Wait())
 }
 
 // awaitCollection reads a collector's log through the summary of its collection, in pages of so many hosts, and returns how

@@ -300,3 +300,23 @@ func (t *table) measureMemory(ctx context.Context) error {
 	}
 	return nil
 }
+
+func (t *table) measureAtOnce(ctx context.Context) error {
+	if *collectors == 0 {
+		return nil
+	}
+	c := &collector{binary: *collectorBinary, simulator: *simulatorBinary, dir: t.dir}
+	atOnce := t.row(row{name: "peak memory of the collector, nine pages of 200 MB at once over TLS with HTTP/2", unit: megabytes, atMost: true, required: 256, aim: 160})
+	for range min(*collectors, 2) {
+		f, err := c.runAtOnce(ctx, 200e6)
+		if err != nil {
+			return fmt.Errorf("nine pages at once: %w", err)
+		}
+		if f.exported < f.received/2 || f.received < 10*200e6 {
+			return fmt.Errorf("nine pages at once: only %d bytes exported of %d received", f.exported, f.received)
+		}
+		atOnce.measured = append(atOnce.measured, float64(f.peak)/1e6)
+		t.note("whole collector, nine pages of 200 MB at once", int(f.received), f.took)
+	}
+	return nil
+}

@@ -149,6 +149,7 @@ func writeTable(ctx context.Context, out io.Writer) error {
 		{"accounts", t.measureAccounts},
 		{"calls", t.measureCalls},
 		{"memory", t.measureMemory},
+		{"at-once", t.measureAtOnce},
 	} {
 		if *only != "" && !slices.Contains(strings.Split(*only, ","), part.name) {
 			continue

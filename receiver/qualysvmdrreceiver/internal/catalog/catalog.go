@@ -97,7 +97,7 @@ type Catalog struct {
 // New returns a catalog.
 func New(shared engine.Settings, client *qualys.Client, settings Settings, status *health.Dataset) *Catalog {
 	// Detections hold some of the shared budget while they wait for entries.
-	shared.Budget = engine.NewBudget()
+	shared.Budget = engine.NewBudget(shared.MaxBytes)
 	settings.Records.Server = settings.Server.Hostname()
 	settings.Records.EnrichFields = nil
 	hash := ""

@@ -100,23 +100,24 @@ func (a *activity) Judge(err error) engine.Verdict { return Judge(err) }
 func (a *activity) Fetch(ctx context.Context, r engine.Request) (engine.Page, error) {
 	rows := newRows(r.Cursor.Ties)
 	for {
-		query := a.query(r, rows)
+		omit := a.omitted.omit()
+		query := a.query(r, rows, omit)
 		page, err := a.client.Activity(ctx, query)
 		if err == nil {
 			return &activityPage{source: a, page: page, request: r, rows: rows}, nil
 		}
-		if !a.omitted.learn(err) {
+		if !a.omitted.learn(err, omit) {
 			return nil, err
 		}
 	}
 }
 
-func (a *activity) query(r engine.Request, rows *rows) qualys.ActivityQuery {
+func (a *activity) query(r engine.Request, rows *rows, omit map[string]bool) qualys.ActivityQuery {
 	q := qualys.ActivityQuery{
 		Version: a.settings.Version, Max: r.Cursor.ID, Limit: r.Limit,
 		Parameters: a.settings.Parameters, Extra: r.Cursor.Extra,
 	}
-	if r.Pass.Filter != "" && !a.omitted.omit()[qualys.ActivitySince] {
+	if r.Pass.Filter != "" && !omit[qualys.ActivitySince] {
 		q.Since = r.Pass.Since
 	}
 	if rows.until != 0 {

@@ -4,6 +4,7 @@
 package dataset
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -105,6 +106,8 @@ func NewDetections(shared Settings, settings DetectionSettings, state *health.Da
 	options.GivesWay = settings.Collect != "all"
 	if settings.Track {
 		d.track(shared, &options)
+	} else {
+		options.LoadFirst = also(options.LoadFirst, func(ctx context.Context) error { return forgetTracked(ctx, shared.Engine.Store) })
 	}
 	c := engine.NewCollector(shared.Engine, Vulnerabilities, state, d, options)
 	if d.tracked != nil {
@@ -120,18 +123,24 @@ func (d *detections) track(shared Settings, options *engine.Options) {
 	d.tracked = &tracked{
 		store: shared.Engine.Store, log: d.log, share: d.settings.MaxRemovedShare, records: shape, atOnce: max(1, shared.Engine.MaxRecords),
 	}
-	before := options.LoadFirst
-	options.LoadFirst = func(ctx context.Context) error {
-		if before != nil {
-			if err := before(ctx); err != nil {
-				return err
-			}
-		}
+	options.LoadFirst = also(options.LoadFirst, func(ctx context.Context) error {
 		account, err := engine.Fingerprint(append(options.Selection, d.settings.Account)...)
 		if err != nil {
 			return err
 		}
 		return d.tracked.load(ctx, account)
+	})
+}
+
+// also calls one function after the other, which may be nil.
+func also(first, then func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if first != nil {
+			if err := first(ctx); err != nil {
+				return err
+			}
+		}
+		return then(ctx)
 	}
 }
 
@@ -201,7 +210,7 @@ func (d *detections) Fetch(ctx context.Context, r engine.Request) (engine.Page, 
 			return &detectionPage{dataset: d, request: r, page: page, omit: query.Omit, stop: stop}, nil
 		}
 		stop()
-		if !d.omitted.learn(err) {
+		if !d.omitted.learn(err, query.Omit) {
 			return nil, fmt.Errorf("detections from host %d: %w", r.Cursor.ID, err)
 		}
 	}
@@ -287,7 +296,7 @@ func (p *detectionPage) follow() func(context.Context, uint64) *tracking {
 // selects reports whether a pass wants a detection: where the server does not support the time filter, it is applied here.
 func (p *detectionPage) selects(item *records.Item) bool {
 	pass := p.request.Pass
-	if !pass.UpdatedBefore.IsZero() && item.Updated >= pass.UpdatedBefore.Unix() {
+	if updated := cmp.Or(item.Updated, item.Found); !pass.UpdatedBefore.IsZero() && updated > pass.UpdatedBefore.Unix() {
 		return false
 	}
 	if pass.Filter == "" || !p.omit[pass.Filter] {

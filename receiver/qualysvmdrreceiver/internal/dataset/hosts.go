@@ -113,11 +113,12 @@ func (h *hosts) Repeats(*records.Item, time.Time) bool { return false }
 // Fetch implements [engine.Source].
 func (h *hosts) Fetch(ctx context.Context, r engine.Request) (engine.Page, error) {
 	for {
-		page, err := h.client.Hosts(ctx, h.query(r))
+		query := h.query(r)
+		page, err := h.client.Hosts(ctx, query)
 		if err == nil {
 			return &hostPage{source: h, page: page, collection: r.Collection}, nil
 		}
-		if !h.omitted.learn(err) {
+		if !h.omitted.learn(err, query.Omit) {
 			return nil, fmt.Errorf("hosts from %d: %w", r.Cursor.ID, err)
 		}
 	}

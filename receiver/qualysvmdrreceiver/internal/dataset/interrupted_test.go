@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,17 +78,17 @@ func TestStopBetweenPassesSkipsNone(t *testing.T) {
 func TestDatasetThatCouldNotFinishIsWellWhenItHas(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {
 		kept := h.Storage
-		fails := false
+		var fails atomic.Bool
 		h.Storage = &failing{Client: kept, fails: func(op *storage.Operation) bool {
-			return fails && op.Type == storage.Get && strings.Contains(op.Key, "journal/hosts/known/")
+			return fails.Load() && op.Type == storage.Get && strings.Contains(op.Key, "journal/hosts/known/")
 		}}
 		setHosts(h, 5)
 		runHosts(h, hostSettings(), nil)
 		h.Advance(time.Hour)
-		fails = true
+		fails.Store(true)
 		h.Advance(24 * time.Hour)
 		h.ExpectState(dataset.Hosts, health.Error)
-		fails = false
+		fails.Store(false)
 		h.Advance(time.Minute)
 		h.ExpectState(dataset.Hosts, health.Collecting)
 	})

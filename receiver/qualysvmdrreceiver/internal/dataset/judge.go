@@ -67,18 +67,22 @@ func (u *unsupported) omit() map[string]bool {
 	return u.names
 }
 
-// learn leaves out what an error names from now on, and reports whether it named something that had been sent.
-func (u *unsupported) learn(err error) bool {
+// learn leaves out what an error names from now on, and reports whether it named something that had been sent: what was not to
+// be sent is in omit. Of several requests that were under way with it, all may be sent again.
+func (u *unsupported) learn(err error, omit map[string]bool) bool {
 	var e *qualys.Error
 	if !errors.As(err, &e) {
 		return false
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	left := slices.DeleteFunc(slices.Clone(u.own), func(name string) bool { return u.names[name] })
-	name := e.Unsupported(left...)
+	sent := slices.DeleteFunc(slices.Clone(u.own), func(name string) bool { return omit[name] })
+	name := e.Unsupported(sent...)
 	if name == "" {
 		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.names[name] {
+		return true
 	}
 	names := map[string]bool{name: true}
 	for known := range u.names {

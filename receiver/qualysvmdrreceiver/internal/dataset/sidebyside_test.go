@@ -110,6 +110,22 @@ func TestHourlyCollectionOfOnePageAsksForNoListWithAQuarantinedHost(t *testing.T
 	})
 }
 
+func TestLaterFullCollectionAsksForItsListAtOnceAndOnce(t *testing.T) {
+	sideBySide(t, qualyssim.Options{}, func(h *harness.Harness) {
+		h.Hosts(20)
+		settings := harness.DetectionSettings()
+		settings.Full = time.Hour
+		run(h, settings)
+		h.Advance(30 * time.Minute)
+		fixed(h, 5) // the second pass of the next one has one page
+		h.Sim.ClearRequests()
+		h.Advance(time.Hour)
+		require.Len(t, lists(h), 1)
+		assert.Equal(t, asked(h)[0].Time, lists(h)[0].Time)
+		assert.Equal(t, 1, arrived(h, 5))
+	})
+}
+
 func TestWithoutAListAPassGoesOnPageByPage(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -399,8 +415,12 @@ func TestKillWithRangesUnderWayLosesNothing(t *testing.T) {
 				run(h, harness.DetectionSettings())
 				h.Advance(after)
 				h.Kill()
+				h.Sim.ClearRequests()
 				run(h, harness.DetectionSettings())
 				h.Advance(10 * time.Minute)
+				if left := len(asked(h)); left > 20 {
+					assert.Equal(t, 9, atOnce(h), "side by side again")
+				}
 				twice := 0
 				counts := h.Backend.Counts()
 				for label := range h.EachOnce() {
@@ -436,5 +456,26 @@ func TestKillsInTurnLoseNothing(t *testing.T) {
 		}
 		assert.LessOrEqual(t, sum, 450+kills*9*2)
 		h.ExpectLogged(1, "collection finished")
+	})
+}
+
+func TestRangesDoNotOverlapWhereQualysTakesNoEnd(t *testing.T) {
+	sideBySide(t, qualyssim.Options{}, func(h *harness.Harness) {
+		h.Hosts(100)
+		answer(h, func(r qualyssim.Request) bool { return r.Form.Has("id_max") }, rejecting(http.StatusBadRequest, 1901, "Unrecognized parameter(s): id_max"))
+		run(h, harness.DetectionSettings())
+		for len(lists(h)) == 0 {
+			h.Advance(time.Second)
+		}
+		h.Advance(time.Second)
+		for id := int64(500); id < 1000; id += 20 {
+			h.Script.RemoveHost(id) // a page that begins before it reaches into the next range
+		}
+		h.Advance(10 * time.Minute)
+		for label, n := range h.Backend.Counts() {
+			assert.Equal(t, 1, n, label)
+		}
+		assert.GreaterOrEqual(t, len(h.Backend.Labels()), 3*75)
+		h.ExpectLogged(1, "qualys rejected a default parameter")
 	})
 }

@@ -129,6 +129,12 @@ func (t *tracked) load(ctx context.Context, account string) error {
 	return nil
 }
 
+// forgetTracked forgets whose detections are tracked: while they are not, what is fixed is not taken note of, and is not to be
+// told as gone should they be tracked again.
+func forgetTracked(ctx context.Context, store *checkpoint.Store) error {
+	return store.Update(ctx, func(tx *checkpoint.Tx) { tx.Delete(Vulnerabilities + "/tracked") })
+}
+
 func trackedKey(host uint64) string {
 	return Vulnerabilities + "/known/" + strconv.FormatUint(host, 10)
 }

@@ -144,6 +144,24 @@ func TestAnotherAccountTellsOfNothingThatItDoesNotSee(t *testing.T) {
 	})
 }
 
+func TestWhatWasFixedWhileNothingWasTrackedIsNotToldAsGone(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		h.Detections(60)
+		run(h, trackedDaily())
+		h.Advance(12 * time.Hour)
+		h.Stop()
+		untracked := trackedDaily()
+		untracked.Track = false
+		run(h, untracked)
+		h.Change(1, func(d *qualyssim.ScriptedDetection) { d.Status = qualyssim.StatusFixed })
+		h.Advance(3 * time.Hour)
+		h.Stop()
+		run(h, trackedDaily())
+		h.Advance(72 * time.Hour)
+		assert.Empty(t, removedCounts(h))
+	})
+}
+
 func TestRestartsTellOfEachRemovalOnce(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {
 		h.Detections(60)

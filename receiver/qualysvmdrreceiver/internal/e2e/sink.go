@@ -30,6 +30,8 @@ const (
 	assetInventory    = "assetInventory"
 	userActivityLogs  = "userActivityLogs"
 	healthEvents      = "healthEvents"
+	hostLogs          = "hostLogs"
+	removedHostLogs   = "removedHostLogs"
 )
 
 // Record is a log record that the sink took, and how often it came.
@@ -57,6 +59,8 @@ type Sink struct {
 	batches []int
 	records map[string]*Record
 	order   []*Record
+	// watch is told of each record that is taken.
+	watch func(delivery int, log plog.LogRecord)
 	// lost are the deliveries with a record that came again, and the LogType of that.
 	lost map[int]string
 }
@@ -127,6 +131,14 @@ func (s *Sink) RefuseAfter(records int, err error) {
 // Accept ends a refusal.
 func (s *Sink) Accept() {
 	s.Refuse(nil)
+}
+
+// Watch has each record that the sink takes from now on told to watch, with the number of its delivery. It is called for one
+// record after the other, and must not call the sink.
+func (s *Sink) Watch(watch func(delivery int, log plog.LogRecord)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watch = watch
 }
 
 // RefuseFor refuses for a while.
@@ -223,6 +235,9 @@ func (s *Sink) consume(_ context.Context, logs plog.Logs) error {
 	for _, ofResource := range logs.ResourceLogs().All() {
 		for _, ofScope := range ofResource.ScopeLogs().All() {
 			for _, log := range ofScope.LogRecords().All() {
+				if s.watch != nil {
+					s.watch(len(s.batches)-1, log)
+				}
 				s.keep(Record{Resource: ofResource.Resource(), Scope: ofScope.Scope(), Log: log})
 			}
 		}

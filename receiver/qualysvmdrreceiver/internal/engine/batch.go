@@ -23,8 +23,10 @@ const (
 	// DuplicatesAtOnce is how many duplicates are gathered before they leave with a batch: what an overlap brings again may be
 	// much more than what is new, and takes memory too.
 	DuplicatesAtOnce = 4096
-	// budgetBytes is how much text all shards together may have gathered and not delivered.
-	budgetBytes = 16 << 20
+	// leastBudget and mostBudget bound how much text all shards together may have gathered and not delivered, which is two
+	// batches otherwise. As records it takes about six times as much memory.
+	leastBudget = 4 << 20
+	mostBudget  = 16 << 20
 )
 
 // Batch is what is offered at once, and what is committed when it was accepted. It belongs to one shard.
@@ -200,6 +202,8 @@ func (b *Batches) HeldUp() bool {
 // Budget bounds how much text all shards together have gathered. One may always go on, and those who wait come in turn. It is
 // safe for concurrent use.
 type Budget struct {
+	bytes int
+
 	mu      sync.Mutex // guards everything below
 	taken   int
 	waiting []*claim // in the order in which they came
@@ -211,11 +215,13 @@ type claim struct {
 	granted chan struct{} // closed when they are taken
 }
 
-// NewBudget returns a budget that nobody has taken of.
-func NewBudget() *Budget { return &Budget{} }
+// NewBudget returns a budget that nobody has taken of, for batches of so many bytes of text.
+func NewBudget(maxBytes int) *Budget {
+	return &Budget{bytes: max(leastBudget, 2*min(maxBytes, mostBudget/2))}
+}
 
 // fits reports whether so many bytes may be taken: there are so many, or nobody holds any. The caller holds mu.
-func (b *Budget) fits(bytes int) bool { return b.taken == 0 || b.taken+bytes <= budgetBytes }
+func (b *Budget) fits(bytes int) bool { return b.taken == 0 || b.taken+bytes <= b.bytes }
 
 // try takes bytes if they may be taken now and nobody waits for some.
 func (b *Budget) try(bytes int) bool {

@@ -48,7 +48,7 @@ func TestBatchesAreWithinTheirLimits(t *testing.T) {
 	for _, together := range []bool{false, true} {
 		t.Run(fmt.Sprintf("with others %t", together), func(t *testing.T) {
 			var sizes []int
-			budget := NewBudget()
+			budget := NewBudget(mostBudget)
 			b := newTestBatches(budget, together, func(_ context.Context, batch *Batch) error {
 				sizes = append(sizes, len(batch.Items))
 				assert.Len(t, batch.Items, batch.Logs.LogRecordCount())
@@ -63,14 +63,14 @@ func TestBatchesAreWithinTheirLimits(t *testing.T) {
 			}
 			require.NoError(t, b.Flush(t.Context()))
 			assert.Equal(t, []int{4, 2, 1, 7, 1}, sizes)
-			assert.True(t, budget.fits(budgetBytes), "everything was given back")
+			assert.True(t, budget.fits(mostBudget), "everything was given back")
 		})
 	}
 }
 
 func TestUnitThatGoesOnInABatchKeepsOneResource(t *testing.T) {
 	resources := 0
-	b := newTestBatches(NewBudget(), false, func(_ context.Context, batch *Batch) error {
+	b := newTestBatches(NewBudget(mostBudget), false, func(_ context.Context, batch *Batch) error {
 		resources = batch.Logs.ResourceLogs().Len()
 		assert.Equal(t, 2, batch.Units)
 		assert.Equal(t, uint64(2), batch.UnitDone)
@@ -85,7 +85,7 @@ func TestUnitThatGoesOnInABatchKeepsOneResource(t *testing.T) {
 
 func TestDuplicatesAreHandedOnTooWhereNothingIsNew(t *testing.T) {
 	delivered := 0
-	b := newTestBatches(NewBudget(), false, func(_ context.Context, batch *Batch) error {
+	b := newTestBatches(NewBudget(mostBudget), false, func(_ context.Context, batch *Batch) error {
 		delivered += len(batch.Duplicates)
 		return nil
 	})
@@ -101,7 +101,7 @@ func TestDuplicatesAreHandedOnTooWhereNothingIsNew(t *testing.T) {
 func TestNothingIsDeliveredBehindABatchThatFailed(t *testing.T) {
 	failure := errors.New("a stage failed")
 	var delivered []uint64
-	budget := NewBudget()
+	budget := NewBudget(mostBudget)
 	b := newTestBatches(budget, false, func(_ context.Context, batch *Batch) error {
 		delivered = append(delivered, batch.Items[0].Unit)
 		return failure
@@ -112,11 +112,11 @@ func TestNothingIsDeliveredBehindABatchThatFailed(t *testing.T) {
 	require.ErrorIs(t, b.Flush(t.Context()), failure, "its cursor would pass what was not delivered")
 	require.ErrorIs(t, b.End(), failure)
 	assert.Equal(t, []uint64{1}, delivered)
-	assert.True(t, budget.fits(budgetBytes), "everything was given back")
+	assert.True(t, budget.fits(mostBudget), "everything was given back")
 }
 
 func TestNothingIsSentAfterTheEndOfTheContext(t *testing.T) {
-	b := newTestBatches(NewBudget(), false, func(context.Context, *Batch) error {
+	b := newTestBatches(NewBudget(mostBudget), false, func(context.Context, *Batch) error {
 		t.Error("a delivery began")
 		return nil
 	})
@@ -141,7 +141,7 @@ func TestPageIsHeldUpByWhatTakesLongOrRejects(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var rejected atomic.Int64
-				b := newTestBatches(NewBudget(), false, func(ctx context.Context, _ *Batch) error { return sleep(ctx, test.takes/2) })
+				b := newTestBatches(NewBudget(mostBudget), false, func(ctx context.Context, _ *Batch) error { return sleep(ctx, test.takes/2) })
 				b.rejected = &rejected
 				for unit := range uint64(3) {
 					require.NoError(t, b.Add(t.Context(), chunkOf(unit+1, 5, 10, true)))
@@ -156,7 +156,7 @@ func TestPageIsHeldUpByWhatTakesLongOrRejects(t *testing.T) {
 
 func TestTextOfAllShardsTogetherIsBoundedAndNobodyWaitsForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		budget := NewBudget()
+		budget := NewBudget(mostBudget)
 		var mu sync.Mutex
 		delivered, most := 0, 0
 		var shards sync.WaitGroup
@@ -182,21 +182,21 @@ func TestTextOfAllShardsTogetherIsBoundedAndNobodyWaitsForEver(t *testing.T) {
 		}
 		shards.Wait()
 		assert.Equal(t, n*chunks, delivered)
-		assert.LessOrEqual(t, most, budgetBytes)
+		assert.LessOrEqual(t, most, mostBudget)
 		assert.Zero(t, budget.taken)
 	})
 }
 
 func TestOneShardMayAlwaysGoOn(t *testing.T) {
-	b := newTestBatches(NewBudget(), false, func(context.Context, *Batch) error { return nil })
-	require.NoError(t, b.Add(t.Context(), chunkOf(1, 1, 4*budgetBytes, true)))
-	require.NoError(t, b.Add(t.Context(), chunkOf(2, 1, 4*budgetBytes, true)))
+	b := newTestBatches(NewBudget(mostBudget), false, func(context.Context, *Batch) error { return nil })
+	require.NoError(t, b.Add(t.Context(), chunkOf(1, 1, 4*mostBudget, true)))
+	require.NoError(t, b.Add(t.Context(), chunkOf(2, 1, 4*mostBudget, true)))
 	require.NoError(t, b.Flush(t.Context()))
 }
 
 func TestShardThatNeedsMuchComesInItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		budget := NewBudget()
+		budget := NewBudget(mostBudget)
 		var order []string
 		var mu sync.Mutex
 		note := func(who string) {
@@ -225,9 +225,9 @@ func TestShardThatNeedsMuchComesInItsTurn(t *testing.T) {
 		mu.Lock()
 		order = nil
 		mu.Unlock()
-		require.NoError(t, budget.take(t.Context(), budgetBytes))
+		require.NoError(t, budget.take(t.Context(), mostBudget))
 		note("large")
-		budget.give(budgetBytes)
+		budget.give(mostBudget)
 		stop()
 		others.Wait()
 		assert.LessOrEqual(t, slices.Index(order, "large"), 4)
@@ -237,12 +237,12 @@ func TestShardThatNeedsMuchComesInItsTurn(t *testing.T) {
 
 func TestWaitForTheBudgetEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		budget := NewBudget()
-		require.True(t, budget.try(budgetBytes))
+		budget := NewBudget(mostBudget)
+		require.True(t, budget.try(mostBudget))
 		ctx, stop := context.WithTimeout(t.Context(), time.Second)
 		defer stop()
 		require.ErrorIs(t, budget.take(ctx, 1), context.DeadlineExceeded)
-		budget.give(budgetBytes)
-		require.True(t, budget.try(budgetBytes), "who gave up holds nothing")
+		budget.give(mostBudget)
+		require.True(t, budget.try(mostBudget), "who gave up holds nothing")
 	})
 }

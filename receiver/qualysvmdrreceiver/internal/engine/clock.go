@@ -27,9 +27,6 @@ func StartOf(told []time.Time, local, previous, began time.Time, overlap time.Du
 	if start.IsZero() {
 		// Nothing can be believed, or nothing was told: the overlap covers a small difference between the clocks.
 		start = local.Add(-overlap)
-		if len(told) == 0 {
-			start = local
-		}
 	}
 	start = start.UTC().Truncate(time.Second)
 	if start.Before(previous) {

@@ -13,7 +13,7 @@ import (
 func TestStartOfACollection(t *testing.T) {
 	local := time.Date(2026, 11, 20, 12, 0, 0, 500, time.UTC)
 	now := local.Truncate(time.Second)
-	in := func(d time.Duration) time.Time { return now.Add(d) }
+	in := now.Add
 	for _, test := range []struct {
 		name            string
 		told            []time.Time
@@ -23,7 +23,7 @@ func TestStartOfACollection(t *testing.T) {
 	}{
 		{name: "as told", told: []time.Time{in(-time.Minute)}, want: in(-time.Minute)},
 		{name: "the earlier of two", told: []time.Time{in(2 * time.Minute), in(-time.Minute)}, want: in(-time.Minute)},
-		{name: "nothing is told", want: now},
+		{name: "nothing is told", want: in(-time.Hour)},
 		{name: "in another zone", told: []time.Time{in(0).In(time.FixedZone("", 3600))}, want: now},
 		{name: "hours ahead, by both", told: []time.Time{in(5 * time.Hour), in(5 * time.Hour)}, want: in(5 * time.Hour)},
 		{name: "hours ahead, by one", told: []time.Time{in(5 * time.Hour), now}, want: now},

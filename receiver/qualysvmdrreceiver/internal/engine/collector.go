@@ -271,9 +271,13 @@ func (c *Collector) begun(ctx context.Context, run *Run, told []time.Time) {
 	if known {
 		return
 	}
+	local := time.Now()
+	if len(told) == 0 {
+		local = run.Began // what changed since may not have come
+	}
 	c.state.save(ctx, func() {
 		if run.Start.IsZero() {
-			start, doubt = StartOf(told, time.Now(), c.state.stored.Watermark, run.Previous, c.options.Overlap)
+			start, doubt = StartOf(told, local, c.state.stored.Watermark, run.Previous, c.options.Overlap)
 			run.Start = start
 		}
 	})

@@ -56,7 +56,7 @@ func (g *testGate) waiting(ctx context.Context, n int) (through *atomic.Int64, d
 			p, err := g.Enter(ctx)
 			if err == nil {
 				through.Add(1)
-				if err = sleep(ctx, 3*time.Second); err == nil {
+				if err = sleep(ctx, 10*time.Second); err == nil { // longer than the back-off varies
 					g.Open(p)
 					return
 				}
@@ -84,7 +84,7 @@ func TestFailureClosesTheGateForAllThenOneTries(t *testing.T) {
 		time.Sleep(2 * time.Second) // the first back-off is a second, and half of it more
 		synctest.Wait()
 		assert.Equal(t, int64(1), through.Load(), "one tries")
-		time.Sleep(3 * time.Second)
+		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		assert.Equal(t, int64(9), through.Load(), "it worked: all go on")
 		done.Wait()

@@ -87,7 +87,8 @@ func (c *Collector) probeGroup(ctx context.Context, run *Run, p *Pass, group []u
 		return nil, nil
 	}
 	defer page.Close()
-	err = c.probeRead(ctx, run, page, group, counts)
+	met := map[uint64]bool{}
+	err = c.probeRead(ctx, run, page, group, counts, met)
 	c.dataset.progress.received.Add(page.Bytes())
 	var within *UnitError
 	if ctx.Err() != nil || err != nil && !errors.As(err, &within) {
@@ -105,10 +106,11 @@ func (c *Collector) probeGroup(ctx context.Context, run *Run, p *Pass, group []u
 	k := slices.Index(group, within.Unit)
 	switch {
 	case k >= 0:
-		c.released(ctx, group[:k])
+		// Those that came before it were read whole. Where units do not ascend, these are not those with smaller IDs.
+		c.released(ctx, slices.DeleteFunc(slices.Clone(group), func(unit uint64) bool { return unit == within.Unit || !met[unit] }))
 		c.dataset.Log.Warn("quarantined host still cannot be read", zap.Uint64("unit", within.Unit), zap.Error(err))
 		c.state.tried(ctx, group[k:k+1])
-		return [][]uint64{group[k+1:]}, nil
+		return [][]uint64{slices.DeleteFunc(slices.Clone(group), func(unit uint64) bool { return unit == within.Unit || met[unit] })}, nil
 	case len(group) > 1:
 		return halves(group), nil
 	}
@@ -167,8 +169,8 @@ func (c *Collector) probePage(ctx context.Context, run *Run, p *Pass, group []ui
 	}
 }
 
-// probeRead delivers what a response brings of quarantined units.
-func (c *Collector) probeRead(ctx context.Context, run *Run, page Page, group []uint64, counts *Counts) error {
+// probeRead delivers what a response brings of quarantined units, and notes in met which of them it has met.
+func (c *Collector) probeRead(ctx context.Context, run *Run, page Page, group []uint64, counts *Counts, met map[uint64]bool) error {
 	known := c.state.deliveredOf(group)
 	alone := func() bool { return false }
 	batches := c.dataset.NewBatches(run.ID, alone, func(ctx context.Context, b *Batch) error { return c.probeDeliver(ctx, b, counts) })
@@ -184,6 +186,11 @@ func (c *Collector) probeRead(ctx context.Context, run *Run, page Page, group []
 	}
 	err := page.Read(ctx, decide, func(chunk Chunk) error {
 		c.dataset.Repairs(ctx, &chunk)
+		for _, items := range [][]records.Item{chunk.Items, chunk.Duplicates} {
+			for i := range items {
+				met[items[i].Unit] = true
+			}
+		}
 		return batches.Add(ctx, chunk)
 	})
 	if ctx.Err() != nil {

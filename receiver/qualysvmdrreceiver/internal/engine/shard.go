@@ -269,7 +269,7 @@ func (s *shard) read(ctx context.Context, page Page, r Request, at step) (more b
 			c.begun(ctx, s.pass.run, page.ServerTimes())
 		}
 	}
-	err = page.Read(ctx, s.decide(met), func(chunk Chunk) error {
+	err = page.Read(ctx, s.decide(met, r.Max), func(chunk Chunk) error {
 		head()
 		c.dataset.Repairs(ctx, &chunk)
 		units, made = units+chunk.UnitsDone, made+len(chunk.Items)
@@ -300,11 +300,14 @@ func (s *shard) read(ctx context.Context, page Page, r Request, at step) (more b
 	return true, s.broken(ctx, at, err, batches.HeldUp())
 }
 
-// decide says what becomes of an item of a page.
-func (s *shard) decide(met *meeting) Decide {
-	state, deduplicate := s.collector.state, s.pass.pass.Deduplicate
+// decide says what becomes of an item of a page that was asked for up to a unit, 0: it has no end. What lies behind that comes
+// where the server does not take the parameter that says so; another request brings it.
+func (s *shard) decide(met *meeting, last uint64) Decide {
+	state, deduplicate, ordered := s.collector.state, s.pass.pass.Deduplicate, s.collector.options.Ordered
 	return func(item *records.Item) Decision {
 		switch {
+		case ordered && last != 0 && item.Unit > last:
+			return Skip
 		case met.delivered(item):
 			return Skip
 		case deduplicate && state.dedup.contains(fingerprintOf(item)):

@@ -26,7 +26,8 @@ func TestWidenedQuerySelectsWhatEitherDoes(t *testing.T) {
 		{"everything, and a window", Query{Status: []string{"New"}}, updated(early, "Fixed"), Query{Status: []string{"New", "Fixed"}}},
 		{
 			"what was processed need not have been updated", updated(early, "New"),
-			Query{Status: []string{"New"}, Filter: "detection_processed_after", Since: early.Add(time.Hour)}, Query{Status: []string{"New"}},
+			Query{Status: []string{"New"}, Filter: "detection_processed_after", Since: early.Add(time.Hour)},
+			Query{Status: []string{"New"}},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

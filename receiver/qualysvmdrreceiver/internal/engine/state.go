@@ -294,7 +294,7 @@ func (s *state) begin(ctx context.Context, now time.Time, full bool, passes []Pa
 				s.stored.Quarantine[i].Query = s.stored.Quarantine[i].Query.widen(p.Query)
 			}
 		}
-		run.Passes = append(passes, probes(s.stored.Quarantine, now)...)
+		run.Passes = slices.Concat(passes, probes(s.stored.Quarantine, now))
 	})
 	return run
 }

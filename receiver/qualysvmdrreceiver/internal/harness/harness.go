@@ -210,7 +210,7 @@ func (h *Harness) Run(datasets ...Dataset) {
 		Engine: engine.Settings{
 			Receiver: "qualysvmdr", Logger: zap.New(core), Store: checkpoint.New(h.Storage), Telemetry: telemetry,
 			Deliverer: engine.NewDeliverer(ctx, h.Backend, obs, Retry()), Waits: waits, Retry: Retry(), InitialDelay: time.Second,
-			MaxRecords: 2, MaxBytes: 1 << 20, Budget: engine.NewBudget(),
+			MaxRecords: 2, MaxBytes: 1 << 20, Budget: engine.NewBudget(1 << 20),
 		},
 		Client:        qualys.New(client),
 		Records:       records.Settings{MaxRecords: 2, MaxBytes: 1 << 20},

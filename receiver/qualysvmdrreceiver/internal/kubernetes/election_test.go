@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime/pprof"
@@ -28,8 +29,6 @@ import (
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
-
-	"net/http/httptest"
 
 	"github.com/otel-qualys/qualysvmdr/examples/simulator/qualyssim"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver"

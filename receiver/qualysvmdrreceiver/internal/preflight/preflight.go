@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package preflight finds out, with one cheap request for each configured dataset, whether login, permission and module are
-// there. It is for people who set up a receiver; the receiver itself sends no extra request.
+// there, and what the account sees. It is for people who set up a receiver; the receiver itself sends no extra request.
 //
 // Credentials that were rejected are not sent again for another dataset of the same host, nor for another receiver, and limits are
 // not waited for. Where an authenticator (auth:) logs in, nothing can be found out: it is an extension, which runs in a
@@ -49,64 +49,83 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s: %s: %s. %s", f.Dataset, f.Missing, strings.TrimSuffix(f.Err.Error(), "."), f.Advice)
 }
 
+// Report is what was found out about one receiver.
+type Report struct {
+	// Findings are those of the datasets, in their order.
+	Findings []Finding
+	// Facts are what the responses have told besides, to be compared with Qualys's console. There are none where nothing answered.
+	Facts []Fact
+}
+
 // check is the request for one dataset.
 type check struct {
 	dataset  string
+	api      qualys.API
 	endpoint *confighttp.ClientConfig
-	ask      func(context.Context, *qualys.Client) error
+	ask      func(context.Context) error
 }
 
 // errAuthenticator is why nothing can be said about a dataset.
 var errAuthenticator = errors.New("an authenticator logs in, which runs in a collector only")
 
-// Run sends one request for each dataset that cfg has, one after the other. Each may take as long as timeout. Logins in
-// refusals are not sent; those that are rejected are added to them.
-func Run(ctx context.Context, cfg *qualysvmdrreceiver.Config, timeout time.Duration, refusals Refusals) ([]Finding, error) {
+// Run sends one request for each dataset that cfg has, and up to three that count what the account sees, one after the other.
+// Each may take as long as timeout. Logins in refusals are not sent; those that are rejected are added to them. With an error,
+// which is that of ctx or of settings that make no client, the report holds what was found out until then.
+func Run(ctx context.Context, cfg *qualysvmdrreceiver.Config, timeout time.Duration, refusals Refusals) (Report, error) {
 	limit := &limits{}
 	client, err := newClient(ctx, cfg, limit)
 	if err != nil {
-		return nil, err
+		return Report{}, err
 	}
+	defer client.Close()
 	refusals.recall(cfg, client)
 	defer refusals.remember(cfg, client)
-	var findings []Finding
-	for _, c := range checks(cfg) {
+	s := &survey{client: client, user: cfg.Username, within: func(ask func(context.Context) error) error {
+		return limit.within(ctx, timeout, ask)
+	}}
+	var report Report
+	good := map[string]bool{}
+	for _, c := range s.checks(cfg) {
 		f := Finding{Dataset: c.dataset, Err: errAuthenticator}
 		if !c.endpoint.Auth.HasValue() {
-			f.Err = limit.within(ctx, timeout, func(ctx context.Context) error { return c.ask(ctx, client) })
+			s.asked = append(s.asked, c.api)
+			f.Err = s.within(c.ask)
 		}
+		good[c.dataset] = f.Err == nil
 		f.Missing, f.Advice = advise(c.dataset, f.Err)
-		findings = append(findings, f)
+		report.Findings = append(report.Findings, f)
 	}
-	return findings, ctx.Err()
+	s.count(cfg, good)
+	report.Facts = s.facts()
+	return report, ctx.Err()
 }
 
 // checks are the requests for the datasets of cfg.
-func checks(cfg *qualysvmdrreceiver.Config) []check {
+func (s *survey) checks(cfg *qualysvmdrreceiver.Config) []check {
 	var all []check
 	if v := cfg.Vulnerabilities.Get(); cfg.Vulnerabilities.HasValue() {
-		all = append(all, check{dataset.Vulnerabilities, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
-			return opened(c.Detections(ctx, qualys.DetectionQuery{Version: v.APIVersion, Limit: 1}))
+		all = append(all, check{dataset.Vulnerabilities, qualys.Detections, &cfg.Server, func(ctx context.Context) error {
+			return opened(s.client.Detections(ctx, qualys.DetectionQuery{Version: v.APIVersion, Limit: 1}))
 		}})
 	}
 	if k := cfg.KnowledgeBase.Get(); cfg.KnowledgeBase.HasValue() {
-		all = append(all, check{dataset.KnowledgeBase, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
-			return opened(c.Entries(ctx, qualys.EntryQuery{Version: k.APIVersion, QIDs: []uint32{knownQID}}))
+		all = append(all, check{dataset.KnowledgeBase, qualys.KnowledgeBase, &cfg.Server, func(ctx context.Context) error {
+			return opened(s.client.Entries(ctx, qualys.EntryQuery{Version: k.APIVersion, QIDs: []uint32{knownQID}}))
 		}})
 	}
 	if h := cfg.Hosts.Get(); cfg.Hosts.HasValue() {
-		all = append(all, check{dataset.Hosts, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
-			return opened(c.Hosts(ctx, qualys.HostQuery{Version: h.APIVersion, Details: "Basic", Limit: 1}))
+		all = append(all, check{dataset.Hosts, qualys.HostList, &cfg.Server, func(ctx context.Context) error {
+			return s.readHosts(ctx, h.APIVersion)
 		}})
 	}
 	if cfg.AssetInventory.HasValue() {
-		all = append(all, check{dataset.AssetInventory, &cfg.Gateway, func(ctx context.Context, c *qualys.Client) error {
-			return opened(c.Assets(ctx, qualys.AssetQuery{PageSize: 1}))
+		all = append(all, check{dataset.AssetInventory, qualys.Assets, &cfg.Gateway, func(ctx context.Context) error {
+			return opened(s.client.Assets(ctx, qualys.AssetQuery{PageSize: 1}))
 		}})
 	}
 	if a := cfg.ActivityLog.Get(); cfg.ActivityLog.HasValue() {
-		all = append(all, check{dataset.ActivityLog, &cfg.Server, func(ctx context.Context, c *qualys.Client) error {
-			return opened(c.Activity(ctx, qualys.ActivityQuery{Version: a.APIVersion, Limit: 1}))
+		all = append(all, check{dataset.ActivityLog, qualys.ActivityLog, &cfg.Server, func(ctx context.Context) error {
+			return s.readActivity(ctx, a.APIVersion)
 		}})
 	}
 	return all

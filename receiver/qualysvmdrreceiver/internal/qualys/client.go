@@ -172,6 +172,18 @@ func (c *Client) Close() {
 // fewer for a while after one too many (1960).
 func (c *Client) Concurrency(api API) int { return c.limiters[api].concurrency() }
 
+// Allowance is what the responses of an API have told of its limits, which all users of the subscription share.
+type Allowance struct {
+	// Calls are allowed in each Window, Remaining of them are left. -1: Qualys has not said.
+	Calls, Remaining int64
+	Window           time.Duration
+	// Concurrent is how many requests may run at once, whoever sends them. 0: Qualys has not said.
+	Concurrent int
+}
+
+// Allowance returns what Qualys has told last of the limits of an API.
+func (c *Client) Allowance(api API) Allowance { return c.limiters[api].allowance() }
+
 func (c *Client) endpoint(name EndpointName) *endpoint {
 	if name == Server {
 		return c.server

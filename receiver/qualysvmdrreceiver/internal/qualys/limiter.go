@@ -37,7 +37,9 @@ type limiter struct {
 	inUse    int           // slots
 	awaiting int           // requests sent whose headers have not come
 
-	limit     int64     // calls in a window; -1: unknown
+	limit     int64 // calls in a window; -1: unknown
+	window    time.Duration
+	remaining int64     // calls left, as told last; -1: never told
 	known     bool      // it is known how many calls are left
 	unknownAt uint64    // requests up to this one tell nothing of what is known next
 	probing   bool      // a request is under way to find out
@@ -79,6 +81,8 @@ func newLimiter(api API, s Settings) *limiter {
 		observer:   s.Observer,
 		changed:    make(chan struct{}),
 		limit:      -1,
+		window:     defaultWindow,
+		remaining:  -1,
 		free:       -1,
 		strange:    map[string]bool{},
 	}
@@ -245,6 +249,13 @@ func (l *limiter) concurrency() int {
 	return l.allowed()
 }
 
+// allowance returns what was told last.
+func (l *limiter) allowance() Allowance {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Allowance{Calls: l.limit, Remaining: l.remaining, Window: l.window, Concurrent: l.concurrent}
+}
+
 // recover allows one more request at once for each while without a 1960.
 func (l *limiter) recover(now time.Time) {
 	for l.ceiling > 0 && now.Sub(l.since) >= recoverIn {
@@ -298,7 +309,10 @@ func (l *limiter) learn(p *permit, status int, h limits) {
 	}
 	now := time.Now()
 	if h.limit >= 0 {
-		l.limit = h.limit
+		l.limit, l.window = h.limit, h.window
+	}
+	if h.remaining >= 0 {
+		l.remaining = h.remaining
 	}
 	l.learnFree(p, now, status, h)
 	l.learnConcurrency(h.concurrent)
