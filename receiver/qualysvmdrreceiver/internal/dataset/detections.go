@@ -105,6 +105,8 @@ func NewDetections(shared Settings, settings DetectionSettings, state *health.Da
 	options.GivesWay = settings.Collect != "all"
 	if settings.Track {
 		d.track(shared, &options)
+	} else {
+		options.LoadFirst = after(options.LoadFirst, func(ctx context.Context) error { return forgetTracked(ctx, shared.Engine.Store) })
 	}
 	c := engine.NewCollector(shared.Engine, Vulnerabilities, state, d, options)
 	if d.tracked != nil {
@@ -120,31 +122,40 @@ func (d *detections) track(shared Settings, options *engine.Options) {
 	d.tracked = &tracked{
 		store: shared.Engine.Store, log: d.log, share: d.settings.MaxRemovedShare, records: shape, atOnce: max(1, shared.Engine.MaxRecords),
 	}
-	before := options.LoadFirst
-	options.LoadFirst = func(ctx context.Context) error {
-		if before != nil {
-			if err := before(ctx); err != nil {
-				return err
-			}
-		}
-		account, err := engine.Fingerprint(append(options.Selection, d.settings.Account)...)
+	options.LoadFirst = after(options.LoadFirst, func(ctx context.Context) error {
+		account, err := engine.Fingerprint(append(slices.Clone(options.Selection), d.settings.Account)...)
 		if err != nil {
 			return err
 		}
 		return d.tracked.load(ctx, account)
+	})
+}
+
+// after returns what loads first what it is given first, nil: nothing.
+func after(first, then func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if first != nil {
+			if err := first(ctx); err != nil {
+				return err
+			}
+		}
+		return then(ctx)
 	}
 }
 
 // Finish implements [engine.Finisher].
 func (d *detections) Finish(ctx context.Context, run *engine.Run) error {
-	if d.tracked == nil {
+	if d.tracked == nil || !run.Full && d.windows.filter != "" {
 		return nil
 	}
-	limited := d.tracked.collector.Limitation(run)
-	if limited == "" && d.settings.Lookback > 0 {
-		limited = "initial_lookback" // no collection lists everything that is open
+	how := complete
+	switch {
+	case d.settings.Lookback > 0 && d.windows.filter != "":
+		how = limited // no collection lists everything that is open
+	case d.tracked.collector.Limitation(run) != "" || !d.windows.bringsFixed(run.Passes):
+		how = incomplete
 	}
-	return d.tracked.finish(ctx, run, limited)
+	return d.tracked.finish(ctx, run, how)
 }
 
 // Limitation implements [engine.Limited].
@@ -277,9 +288,12 @@ func (p *detectionPage) follow() func(context.Context, uint64) *tracking {
 		return nil
 	}
 	everything := r.Pass.Filter == "" && r.Pass.Units == nil
+	byScan := d.windows.filter == qualys.ProcessedAfter || d.windows.filter == qualys.ScannedAfter
 	page := trackedPage{
-		run: r.Sequence, full: r.Full, at: orNow(p.page.ServerTime()).UTC(), whole: everything,
-		leaveOut: !everything && (d.windows.filter == qualys.ProcessedAfter || d.windows.filter == qualys.ScannedAfter),
+		run: r.Sequence, full: r.Full, at: orNow(p.page.ServerTime()).UTC(), whole: everything, leaveOut: byScan && !everything, keepFixed: byScan,
+	}
+	if d.windows.filter == "" {
+		page.full = r.Sequence // each collection brings everything
 	}
 	return func(ctx context.Context, host uint64) *tracking { return d.tracked.begin(ctx, host, page) }
 }
@@ -287,6 +301,9 @@ func (p *detectionPage) follow() func(context.Context, uint64) *tracking {
 // selects reports whether a pass wants a detection: where the server does not support the time filter, it is applied here.
 func (p *detectionPage) selects(item *records.Item) bool {
 	pass := p.request.Pass
+	if pass.Units != nil && !contains(pass.Units, item.Unit) {
+		return false
+	}
 	if !pass.UpdatedBefore.IsZero() && item.Updated >= pass.UpdatedBefore.Unix() {
 		return false
 	}
