@@ -91,6 +91,16 @@ func (s *Store) load(ctx context.Context, key string, version int, into any) (bo
 	return true, decode(values[0], version, into)
 }
 
+// LoadBytes returns the documents of the keys, in one step, as they were written by [Tx.PutBytes]; nil: there is none. They are not
+// to be changed. Errors are the storage client's. What an earlier Update could not write yet is loaded as if it had.
+func (s *Store) LoadBytes(ctx context.Context, keys ...string) ([][]byte, error) {
+	names := make([]string, len(keys))
+	for i, key := range keys {
+		names[i] = documentPrefix + key
+	}
+	return s.read(ctx, names...)
+}
+
 // read returns the values of the keys, nil for those that are absent. It asks the client once: the file storage pays for
 // every call with a transaction.
 func (s *Store) read(ctx context.Context, keys ...string) ([][]byte, error) {

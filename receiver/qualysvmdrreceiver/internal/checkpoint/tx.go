@@ -21,6 +21,12 @@ func (t *Tx) Put(key string, version int, document any) {
 	t.change(func(pending map[string][]byte) { pending[documentPrefix+key] = value })
 }
 
+// PutBytes writes the document as it is under the key, for [Store.LoadBytes]. Whatever was there is replaced. The value is not
+// changed afterwards.
+func (t *Tx) PutBytes(key string, value []byte) {
+	t.change(func(pending map[string][]byte) { pending[documentPrefix+key] = value })
+}
+
 // Delete removes the document of that key, if there is one.
 func (t *Tx) Delete(key string) {
 	t.change(func(pending map[string][]byte) { pending[documentPrefix+key] = nil })

@@ -107,7 +107,11 @@ func NewDetections(shared Settings, settings DetectionSettings, state *health.Da
 	if settings.Track {
 		d.track(shared, &options)
 	} else {
+<<<<<<< HEAD
 		options.LoadFirst = also(options.LoadFirst, func(ctx context.Context) error { return forgetTracked(ctx, shared.Engine.Store) })
+=======
+		options.LoadFirst = after(options.LoadFirst, func(ctx context.Context) error { return forgetTracked(ctx, shared.Engine.Store) })
+>>>>>>> tracked
 	}
 	c := engine.NewCollector(shared.Engine, Vulnerabilities, state, d, options)
 	if d.tracked != nil {
@@ -123,8 +127,13 @@ func (d *detections) track(shared Settings, options *engine.Options) {
 	d.tracked = &tracked{
 		store: shared.Engine.Store, log: d.log, share: d.settings.MaxRemovedShare, records: shape, atOnce: max(1, shared.Engine.MaxRecords),
 	}
+<<<<<<< HEAD
 	options.LoadFirst = also(options.LoadFirst, func(ctx context.Context) error {
 		account, err := engine.Fingerprint(append(options.Selection, d.settings.Account)...)
+=======
+	options.LoadFirst = after(options.LoadFirst, func(ctx context.Context) error {
+		account, err := engine.Fingerprint(append(slices.Clone(options.Selection), d.settings.Account)...)
+>>>>>>> tracked
 		if err != nil {
 			return err
 		}
@@ -132,8 +141,13 @@ func (d *detections) track(shared Settings, options *engine.Options) {
 	})
 }
 
+<<<<<<< HEAD
 // also calls one function after the other, which may be nil.
 func also(first, then func(context.Context) error) func(context.Context) error {
+=======
+// after returns what loads first what it is given first, nil: nothing.
+func after(first, then func(context.Context) error) func(context.Context) error {
+>>>>>>> tracked
 	return func(ctx context.Context) error {
 		if first != nil {
 			if err := first(ctx); err != nil {
@@ -146,14 +160,17 @@ func also(first, then func(context.Context) error) func(context.Context) error {
 
 // Finish implements [engine.Finisher].
 func (d *detections) Finish(ctx context.Context, run *engine.Run) error {
-	if d.tracked == nil {
+	if d.tracked == nil || !run.Full && d.windows.filter != "" {
 		return nil
 	}
-	limited := d.tracked.collector.Limitation(run)
-	if limited == "" && d.settings.Lookback > 0 {
-		limited = "initial_lookback" // no collection lists everything that is open
+	how := complete
+	switch {
+	case d.settings.Lookback > 0 && d.windows.filter != "":
+		how = limited // no collection lists everything that is open
+	case d.tracked.collector.Limitation(run) != "" || !d.windows.bringsFixed(run.Passes):
+		how = incomplete
 	}
-	return d.tracked.finish(ctx, run, limited)
+	return d.tracked.finish(ctx, run, how)
 }
 
 // Limitation implements [engine.Limited].
@@ -286,9 +303,12 @@ func (p *detectionPage) follow() func(context.Context, uint64) *tracking {
 		return nil
 	}
 	everything := r.Pass.Filter == "" && r.Pass.Units == nil
+	byScan := d.windows.filter == qualys.ProcessedAfter || d.windows.filter == qualys.ScannedAfter
 	page := trackedPage{
-		run: r.Sequence, full: r.Full, at: orNow(p.page.ServerTime()).UTC(), whole: everything,
-		leaveOut: !everything && (d.windows.filter == qualys.ProcessedAfter || d.windows.filter == qualys.ScannedAfter),
+		run: r.Sequence, full: r.Full, at: orNow(p.page.ServerTime()).UTC(), whole: everything, leaveOut: byScan && !everything, keepFixed: byScan,
+	}
+	if d.windows.filter == "" {
+		page.full = r.Sequence // each collection brings everything
 	}
 	return func(ctx context.Context, host uint64) *tracking { return d.tracked.begin(ctx, host, page) }
 }
@@ -296,7 +316,14 @@ func (p *detectionPage) follow() func(context.Context, uint64) *tracking {
 // selects reports whether a pass wants a detection: where the server does not support the time filter, it is applied here.
 func (p *detectionPage) selects(item *records.Item) bool {
 	pass := p.request.Pass
+<<<<<<< HEAD
 	if updated := cmp.Or(item.Updated, item.Found); !pass.UpdatedBefore.IsZero() && updated > pass.UpdatedBefore.Unix() {
+=======
+	if pass.Units != nil && !contains(pass.Units, item.Unit) {
+		return false
+	}
+	if !pass.UpdatedBefore.IsZero() && item.Updated >= pass.UpdatedBefore.Unix() {
+>>>>>>> tracked
 		return false
 	}
 	if pass.Filter == "" || !p.omit[pass.Filter] {

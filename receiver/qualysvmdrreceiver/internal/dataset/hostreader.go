@@ -56,6 +56,9 @@ type result struct {
 	err   error
 }
 
+// notSelected is the decision of a detection that is not of the pass: it says nothing of what is there.
+const notSelected engine.Decision = 255
+
 func newHostReader(workers int, settings records.Settings) *hostReader {
 	r := &hostReader{most: workers, segments: sync.Pool{New: func() any { return &qualys.Segment{} }}}
 	for range workers {
@@ -211,6 +214,18 @@ func (r *hostReader) work(ctx context.Context, w *worker, j *job, decide engine.
 	})
 	for {
 		ended, err := w.step()
+		if err == nil && host != nil && host.err != nil {
+			// The host is read again: taken for one that nothing is known of, all of it would be told to be gone later.
+			res := result{chunk: engine.Chunk{Chunk: w.records.Take(), Duplicates: duplicates, Writes: writes}, err: host.err}
+			select {
+			case j.results <- res:
+			case <-ctx.Done():
+			}
+			if last != nil {
+				r.segments.Put(last)
+			}
+			return
+		}
 		if ended && host != nil {
 			if write := host.end(); write != nil {
 				writes = append(writes, write)

@@ -314,3 +314,9 @@ func encodeIDs(ids []uint64) []byte {
 	}
 	return data
 }
+
+// contains reports whether an ID is among sorted ones.
+func contains(sorted []uint64, id uint64) bool {
+	_, found := slices.BinarySearch(sorted, id)
+	return found
+}

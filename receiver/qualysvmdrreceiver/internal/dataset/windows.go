@@ -78,3 +78,11 @@ func (w *windows) plan(now, watermark time.Time, full bool) []engine.Pass {
 		return []engine.Pass{passOf(open, "", time.Time{}), later}
 	}
 }
+
+// bringsFixed reports whether the passes of a full collection bring what was fixed since the one before, if that is asked for at
+// all: then what is not brought is not fixed. A first collection does not.
+func (w *windows) bringsFixed(passes []engine.Pass) bool {
+	return w.filter == "" || !slices.ContainsFunc(w.status, isFixed) || slices.ContainsFunc(passes, func(p engine.Pass) bool {
+		return p.Units == nil && slices.ContainsFunc(p.Status, isFixed)
+	})
+}

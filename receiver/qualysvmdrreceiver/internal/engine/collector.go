@@ -168,14 +168,13 @@ func (c *Collector) Collect(ctx context.Context) error {
 	window := run.Window()
 	c.dataset.progress.begin(run.ID, window, counts)
 	for run.Pass < len(run.Passes) {
-		if !c.covered(run) {
-			finished, err := c.pass(ctx, run, &counts)
-			if err != nil {
-				return err
-			}
-			if !finished {
-				return nil // it gives way to a window
-			}
+		c.shorten(ctx, run)
+		finished, err := c.pass(ctx, run, &counts)
+		if err != nil {
+			return err
+		}
+		if !finished {
+			return nil // it gives way to a window
 		}
 		c.state.nextPass(ctx, run, counts)
 	}
@@ -250,16 +249,22 @@ func (c *Collector) mustGiveWay(run *Run, now time.Time) bool {
 	return due
 }
 
-// covered reports whether the windows that a full collection has given way to have brought what its pass asks for: what changed
-// since the window before it.
-func (c *Collector) covered(run *Run) bool {
+// shorten has a pass of a full collection leave out what the windows have brought that it has given way to: it asks for what has
+// changed since the last of them began. It is not left out: what was fixed since then may be what the passes before it missed.
+func (c *Collector) shorten(ctx context.Context, run *Run) {
 	p := &run.Passes[run.Pass]
-	if !run.Full || !p.Deduplicate || p.Units != nil {
-		return false
+	if !run.Full || !p.Deduplicate || p.Units != nil || p.Filter == "" || run.Slots > 0 {
+		return
 	}
-	covered := false
-	c.state.read(func(s *State) { covered = s.Watermark.After(run.Start) })
-	return covered
+	since := p.Since
+	c.state.read(func(s *State) {
+		if brought := s.Watermark.Add(-c.options.Overlap); s.Watermark.After(run.Start) && brought.After(since) {
+			since = brought
+		}
+	})
+	if !since.Equal(p.Since) {
+		c.state.save(ctx, func() { p.Since = since })
+	}
 }
 
 // begun takes the server's clock of a collection's first response as its start.

@@ -57,7 +57,7 @@ type Window struct {
 type Pass struct {
 	Query
 	// Deduplicate leaves out what was delivered before with the same content. Such a pass of a full collection asks for what has
-	// changed since the watermark: it is left out where a window has brought that meanwhile.
+	// changed since the watermark, where windows have brought some of that meanwhile for the rest.
 	Deduplicate bool `json:"deduplicate,omitempty"`
 	// UpdatedBefore, if not zero, leaves out what was updated since: another pass of the collection brings it.
 	UpdatedBefore time.Time `json:"updated_before,omitzero"`
