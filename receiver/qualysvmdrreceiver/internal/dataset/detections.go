@@ -107,11 +107,7 @@ func NewDetections(shared Settings, settings DetectionSettings, state *health.Da
 	if settings.Track {
 		d.track(shared, &options)
 	} else {
-<<<<<<< HEAD
-		options.LoadFirst = also(options.LoadFirst, func(ctx context.Context) error { return forgetTracked(ctx, shared.Engine.Store) })
-=======
 		options.LoadFirst = after(options.LoadFirst, func(ctx context.Context) error { return forgetTracked(ctx, shared.Engine.Store) })
->>>>>>> tracked
 	}
 	c := engine.NewCollector(shared.Engine, Vulnerabilities, state, d, options)
 	if d.tracked != nil {
@@ -127,13 +123,8 @@ func (d *detections) track(shared Settings, options *engine.Options) {
 	d.tracked = &tracked{
 		store: shared.Engine.Store, log: d.log, share: d.settings.MaxRemovedShare, records: shape, atOnce: max(1, shared.Engine.MaxRecords),
 	}
-<<<<<<< HEAD
-	options.LoadFirst = also(options.LoadFirst, func(ctx context.Context) error {
-		account, err := engine.Fingerprint(append(options.Selection, d.settings.Account)...)
-=======
 	options.LoadFirst = after(options.LoadFirst, func(ctx context.Context) error {
 		account, err := engine.Fingerprint(append(slices.Clone(options.Selection), d.settings.Account)...)
->>>>>>> tracked
 		if err != nil {
 			return err
 		}
@@ -141,13 +132,8 @@ func (d *detections) track(shared Settings, options *engine.Options) {
 	})
 }
 
-<<<<<<< HEAD
-// also calls one function after the other, which may be nil.
-func also(first, then func(context.Context) error) func(context.Context) error {
-=======
 // after returns what loads first what it is given first, nil: nothing.
 func after(first, then func(context.Context) error) func(context.Context) error {
->>>>>>> tracked
 	return func(ctx context.Context) error {
 		if first != nil {
 			if err := first(ctx); err != nil {
@@ -316,14 +302,10 @@ func (p *detectionPage) follow() func(context.Context, uint64) *tracking {
 // selects reports whether a pass wants a detection: where the server does not support the time filter, it is applied here.
 func (p *detectionPage) selects(item *records.Item) bool {
 	pass := p.request.Pass
-<<<<<<< HEAD
-	if updated := cmp.Or(item.Updated, item.Found); !pass.UpdatedBefore.IsZero() && updated > pass.UpdatedBefore.Unix() {
-=======
 	if pass.Units != nil && !contains(pass.Units, item.Unit) {
 		return false
 	}
-	if !pass.UpdatedBefore.IsZero() && item.Updated >= pass.UpdatedBefore.Unix() {
->>>>>>> tracked
+	if updated := cmp.Or(item.Updated, item.Found); !pass.UpdatedBefore.IsZero() && updated > pass.UpdatedBefore.Unix() {
 		return false
 	}
 	if pass.Filter == "" || !p.omit[pass.Filter] {

@@ -97,16 +97,6 @@ func (t *tracked) load(ctx context.Context, account string) error {
 	return nil
 }
 
-<<<<<<< HEAD
-// forgetTracked forgets whose detections are tracked: while they are not, what is fixed is not taken note of, and is not to be
-// told as gone should they be tracked again.
-func forgetTracked(ctx context.Context, store *checkpoint.Store) error {
-	return store.Update(ctx, func(tx *checkpoint.Tx) { tx.Delete(Vulnerabilities + "/tracked") })
-}
-
-func trackedKey(host uint64) string {
-	return Vulnerabilities + "/known/" + strconv.FormatUint(host, 10)
-=======
 // forgetTracked deletes what is stored of detections that are not tracked any more: what changes from now on would not be known.
 // Errors are those of the storage.
 func forgetTracked(ctx context.Context, store *checkpoint.Store) error {
@@ -139,7 +129,6 @@ func forgetTracked(ctx context.Context, store *checkpoint.Store) error {
 		return fmt.Errorf("tracked detections: %w", err)
 	}
 	return nil
->>>>>>> tracked
 }
 
 func trackedKey(host uint64) string { return trackedHostName + strconv.FormatUint(host, 10) }
