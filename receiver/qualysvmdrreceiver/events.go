@@ -53,6 +53,12 @@ func (r *vmdrReceiver) eventSettings() health.EventSettings {
 	return settings
 }
 
+// countError counts an error or a warning of a dataset's health.
+func (r *vmdrReceiver) countError(dataset string, errorType health.ErrorType) {
+	r.telemetry.QualysvmdrHealthErrors.Add(context.Background(), 1, metric.WithAttributes(
+		attribute.String("dataset", dataset), attribute.String("error.type", string(errorType)), attribute.String("receiver", r.settings.ID.String())))
+}
+
 // encode writes a map of strings and maps as compact JSON, its keys in their order.
 func encode(body pcommon.Map) (string, error) {
 	var text bytes.Buffer

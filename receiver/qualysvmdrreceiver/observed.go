@@ -47,6 +47,7 @@ func (o *observed) register(telemetry *metadata.TelemetryBuilder) error {
 		telemetry.RegisterQualysvmdrCollectionItemsCallback(o.observeItems),
 		telemetry.RegisterQualysvmdrQuarantinedHostsCallback(o.observeQuarantine),
 		telemetry.RegisterQualysvmdrKnowledgeBaseEntriesCallback(o.observeEntries),
+		telemetry.RegisterQualysvmdrStoragePendingCallback(o.observePending),
 	)
 }
 
@@ -106,6 +107,13 @@ func (o *observed) observeEntries(_ context.Context, observer metric.Int64Observ
 	delivered, pending, absent := s.catalog.Entries()
 	for state, n := range map[string]int{"delivered": delivered, "pending": pending, "absent": absent} {
 		observer.Observe(int64(n), o.labels(attribute.String("state", state)))
+	}
+	return nil
+}
+
+func (o *observed) observePending(_ context.Context, observer metric.Int64Observer) error {
+	if s := o.session.Load(); s != nil && s.store.Persistent() {
+		observer.Observe(s.store.Pending(), o.labels())
 	}
 	return nil
 }

@@ -205,6 +205,7 @@ func (r *vmdrReceiver) startHealth(host component.Host) {
 		Source: r.settings.ID.String(),
 		Status: func(event *componentstatus.Event) { componentstatus.ReportStatus(host, event) },
 		Events: r.events,
+		Failed: r.countError,
 	}, r.config.datasets()...)
 }
 

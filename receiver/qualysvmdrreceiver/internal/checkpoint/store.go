@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	bbolt "go.etcd.io/bbolt/errors"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
@@ -29,6 +30,9 @@ var errClosed = errors.New("the store is closed")
 type Store struct {
 	client storage.Client
 
+	unwritten atomic.Int64 // of pending, after the last write
+
+	// mu guards everything below.
 	mu sync.Mutex
 	// pending is what the storage does not have yet, by key; nil deletes the key. More than one Update's is in it only
 	// after a Batch failed. One entry a key bounds it by what the documents and journals hold.
@@ -48,6 +52,10 @@ func New(client storage.Client) *Store {
 func (s *Store) Persistent() bool {
 	return s.client != nil
 }
+
+// Pending returns how many keys could not be written the last time, and wait for the next Update. It does not wait for one that
+// is running.
+func (s *Store) Pending() int64 { return s.unwritten.Load() }
 
 // Lost returns a channel that is closed when the client reports that it is closed, though this Store has not closed it: as
 // file_storage does after a compaction that could not open its database again. Nothing can be read or written from then on.
@@ -178,9 +186,11 @@ func (s *Store) write(ctx context.Context) error {
 		}
 	}
 	if err := s.batch(ctx, ops); err != nil {
+		s.unwritten.Store(int64(len(s.pending)))
 		return fmt.Errorf("writing to the storage: %w", err)
 	}
 	clear(s.pending)
+	s.unwritten.Store(0)
 	return nil
 }
 

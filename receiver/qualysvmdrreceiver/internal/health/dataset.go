@@ -157,6 +157,9 @@ func (d *Dataset) tell(e event) {
 		e.source, e.dataset, e.state = r.settings.Source, d.name, d.state
 		r.settings.Events.push(&e)
 	}
+	if r.settings.Failed != nil && e.errorType != "" {
+		r.settings.Failed(d.name, e.errorType)
+	}
 	r.changed = d
 	r.report()
 }

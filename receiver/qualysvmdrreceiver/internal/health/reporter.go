@@ -22,6 +22,9 @@ type Settings struct {
 	Status func(*componentstatus.Event)
 	// Events takes every change as a record; nil: nobody does. Who made it closes it, after the Reporter.
 	Events *Events
+	// Failed counts the changes that are errors or warnings, also where they are no records; nil: nobody does. It is called
+	// under locks and may not call back.
+	Failed func(dataset string, errorType ErrorType)
 }
 
 // Reporter knows the states of the datasets of one receiver. It and its datasets are safe for concurrent use.

@@ -34,6 +34,7 @@ type TelemetryBuilder struct {
 	QualysvmdrCollectionLag        metric.Float64ObservableGauge
 	QualysvmdrDeliveryDuration     metric.Float64Histogram
 	QualysvmdrDuplicatesSuppressed metric.Int64Counter
+	QualysvmdrHealthErrors         metric.Int64Counter
 	QualysvmdrHealthEventsDropped  metric.Int64Counter
 	QualysvmdrKnowledgeBaseEntries metric.Int64ObservableGauge
 	QualysvmdrLimitRemaining       metric.Int64Gauge
@@ -45,6 +46,7 @@ type TelemetryBuilder struct {
 	QualysvmdrRequestSlots         metric.Int64Gauge
 	QualysvmdrRequests             metric.Int64Counter
 	QualysvmdrState                metric.Int64ObservableGauge
+	QualysvmdrStoragePending       metric.Int64ObservableGauge
 	QualysvmdrStringsRepaired      metric.Int64Counter
 	QualysvmdrValuesTruncated      metric.Int64Counter
 }
@@ -135,6 +137,21 @@ func (builder *TelemetryBuilder) RegisterQualysvmdrStateCallback(cb metric.Int64
 	return nil
 }
 
+// RegisterQualysvmdrStoragePendingCallback sets callback for observable QualysvmdrStoragePending metric.
+func (builder *TelemetryBuilder) RegisterQualysvmdrStoragePendingCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.QualysvmdrStoragePending, obs: o})
+		return nil
+	}, builder.QualysvmdrStoragePending)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 type observerInt64 struct {
 	embedded.Int64Observer
 	inst metric.Int64Observable
@@ -211,6 +228,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.QualysvmdrHealthErrors, err = builder.meter.Int64Counter(
+		"otelcol_qualysvmdr_health_errors",
+		metric.WithDescription("Errors and warnings of health, by dataset and type, as the health events tell them, also when those are no records. [Development]"),
+		metric.WithUnit("{event}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.QualysvmdrHealthEventsDropped, err = builder.meter.Int64Counter(
 		"otelcol_qualysvmdr_health_events_dropped",
 		metric.WithDescription("Health events that left the bounded queue undelivered. [Development]"),
@@ -276,6 +299,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_qualysvmdr_state",
 		metric.WithDescription("1 for the state each dataset is in. [Development]"),
 		metric.WithUnit(""),
+	)
+	errs = errors.Join(errs, err)
+	builder.QualysvmdrStoragePending, err = builder.meter.Int64ObservableGauge(
+		"otelcol_qualysvmdr_storage_pending",
+		metric.WithDescription("Writes that the storage did not take and that wait for the next one; what they say would be collected again after a restart. [Development]"),
+		metric.WithUnit("{write}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.QualysvmdrStringsRepaired, err = builder.meter.Int64Counter(

@@ -40,10 +40,15 @@ func TestSetupTelemetry(t *testing.T) {
 		observer.Observe(1)
 		return nil
 	}))
+	require.NoError(t, tb.RegisterQualysvmdrStoragePendingCallback(func(_ context.Context, observer metric.Int64Observer) error {
+		observer.Observe(1)
+		return nil
+	}))
 	tb.QualysvmdrBytesReceived.Add(context.Background(), 1)
 	tb.QualysvmdrCollectionDuration.Record(context.Background(), 1)
 	tb.QualysvmdrDeliveryDuration.Record(context.Background(), 1)
 	tb.QualysvmdrDuplicatesSuppressed.Add(context.Background(), 1)
+	tb.QualysvmdrHealthErrors.Add(context.Background(), 1)
 	tb.QualysvmdrHealthEventsDropped.Add(context.Background(), 1)
 	tb.QualysvmdrLimitRemaining.Record(context.Background(), 1)
 	tb.QualysvmdrLimitWait.Add(context.Background(), 1)
@@ -70,6 +75,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.HistogramDataPoint[float64]{{}}, metricdatatest.IgnoreValue(),
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualQualysvmdrDuplicatesSuppressed(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualQualysvmdrHealthErrors(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualQualysvmdrHealthEventsDropped(t, testTel,
@@ -103,6 +111,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualQualysvmdrState(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualQualysvmdrStoragePending(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualQualysvmdrStringsRepaired(t, testTel,
