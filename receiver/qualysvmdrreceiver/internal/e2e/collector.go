@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -25,6 +26,9 @@ const waitLimit = 90 * time.Second
 
 // Collector is one run of the built collector.
 type Collector struct {
+	// Run is its number among all that were started. It is in the collector's environment, as RUN.
+	Run int
+
 	command *exec.Cmd
 	output  *output
 	exited  chan struct{}
@@ -33,12 +37,17 @@ type Collector struct {
 	metricsURL string
 }
 
+// runs is how many collectors were started.
+var runs atomic.Int64
+
 // Start starts the collector. What still runs when the test ends is killed; the output of a failed test is shown.
 func Start(t testing.TB, config Config) *Collector {
 	t.Helper()
 	health, metrics := freeAddress(t), freeAddress(t)
+	run := int(runs.Add(1))
 	c := &Collector{
-		command:    command(t.Context(), t, config.environment(), config.arguments(t, health, metrics)...),
+		Run:        run,
+		command:    command(t.Context(), t, config.environment(run), config.arguments(t, health, metrics)...),
 		output:     &output{},
 		exited:     make(chan struct{}),
 		healthURL:  "http://" + health + "/?verbose",

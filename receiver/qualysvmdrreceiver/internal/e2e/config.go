@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -108,8 +109,9 @@ func (c Config) arguments(t testing.TB, health, metrics string) []string {
 	return arguments
 }
 
-func (c Config) environment() []string {
-	return append([]string{"QUALYS_USERNAME=" + c.Username, "QUALYS_PASSWORD=" + c.Password}, c.Environment...)
+// environment is what a run of the collector is given: its number, and the credentials.
+func (c Config) environment(run int) []string {
+	return append([]string{"RUN=" + strconv.Itoa(run), "QUALYS_USERNAME=" + c.Username, "QUALYS_PASSWORD=" + c.Password}, c.Environment...)
 }
 
 // freeAddress is an address of this machine on which nobody listens.

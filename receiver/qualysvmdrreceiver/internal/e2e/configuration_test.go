@@ -68,7 +68,7 @@ func TestWrongConfigurationIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	} {
 		t.Run(message, func(t *testing.T) {
 			config := subscription.Config(sink.Protobuf(), "receivers: {qualysvmdr: "+receiver+"}")
-			output, code := run(t, config.environment(), config.arguments(t, freeAddress(t), freeAddress(t))...)
+			output, code := run(t, config.environment(0), config.arguments(t, freeAddress(t), freeAddress(t))...)
 
 			assert.Equal(t, 1, code)
 			assert.Contains(t, output, message)

@@ -9,11 +9,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/client"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/consumer"
@@ -44,7 +46,7 @@ type Record struct {
 	Scope    pcommon.InstrumentationScope
 	Log      plog.LogRecord
 
-	delivery int // the last one that it came with
+	delivery Delivery // the last one that it came with
 }
 
 // Sink is a backend: the real OTLP receiver, which takes log records and keeps them.
@@ -60,10 +62,19 @@ type Sink struct {
 	records map[string]*Record
 	order   []*Record
 	// watch is told of each record that is taken.
-	watch func(delivery int, log plog.LogRecord)
+	watch func(delivery Delivery, log plog.LogRecord)
 	// lost are the deliveries with a record that came again, and the LogType of that.
-	lost map[int]string
+	lost map[Delivery]string
 }
+
+// Delivery is what a sink took at once, by the run of the collector that it came from: what a collector had sent before it was
+// killed can arrive later than what the next one sends.
+type Delivery struct {
+	Run, Number int
+}
+
+// runHeader is how the exporter tells the run; see Collector.Run.
+const runHeader = "x-run"
 
 // NewSink starts a backend, which runs until the test ends.
 func NewSink(t testing.TB) *Sink {
@@ -73,13 +84,13 @@ func NewSink(t testing.TB) *Sink {
 		httpURL:     "http://" + httpAddress,
 		grpcAddress: grpcAddress,
 		records:     map[string]*Record{},
-		lost:        map[int]string{},
+		lost:        map[Delivery]string{},
 	}
 	factory := otlpreceiver.NewFactory()
 	config := factory.CreateDefaultConfig()
 	require.NoError(t, confmap.NewFromStringMap(map[string]any{
 		"protocols": map[string]any{
-			"http": map[string]any{"endpoint": httpAddress},
+			"http": map[string]any{"endpoint": httpAddress, "include_metadata": true},
 			"grpc": map[string]any{"endpoint": grpcAddress},
 		},
 	}).Unmarshal(config))
@@ -110,8 +121,8 @@ func (s *Sink) GRPC() Exporter {
 
 func (s *Sink) overHTTP(encoding string) Exporter {
 	return Exporter{Type: "otlp_http", Settings: fmt.Sprintf(
-		"{endpoint: %q, encoding: %s, sending_queue: {enabled: false}, retry_on_failure: {enabled: false}}",
-		s.httpURL, encoding,
+		"{endpoint: %q, encoding: %s, headers: {%s: \"${env:RUN}\"}, sending_queue: {enabled: false}, retry_on_failure: {enabled: false}}",
+		s.httpURL, encoding, runHeader,
 	)}
 }
 
@@ -133,9 +144,9 @@ func (s *Sink) Accept() {
 	s.Refuse(nil)
 }
 
-// Watch has each record that the sink takes from now on told to watch, with the number of its delivery. It is called for one
+// Watch has each record that the sink takes from now on told to watch, with its delivery. It is called for one
 // record after the other, and must not call the sink.
-func (s *Sink) Watch(watch func(delivery int, log plog.LogRecord)) {
+func (s *Sink) Watch(watch func(delivery Delivery, log plog.LogRecord)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.watch = watch
@@ -188,14 +199,14 @@ func (s *Sink) Repeated(logType string) int {
 	return n
 }
 
-// LostSince is how many deliveries of a LogType, from one on, hold a record that came again later. They are numbered by their
-// order, as in Batches: the collector had not noted that they were taken.
-func (s *Sink) LostSince(delivery int, logType string) int {
+// Lost is how many deliveries of a LogType from one run of the collector hold a record that came again: the collector had not
+// noted that they were taken.
+func (s *Sink) Lost(run int, logType string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
 	for lost, of := range s.lost {
-		if lost >= delivery && of == logType {
+		if lost.Run == run && of == logType {
 			n++
 		}
 	}
@@ -223,7 +234,7 @@ func (s *Sink) Refused() int {
 	return s.refused
 }
 
-func (s *Sink) consume(_ context.Context, logs plog.Logs) error {
+func (s *Sink) consume(ctx context.Context, logs plog.Logs) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refusal != nil && s.taken >= s.after {
@@ -232,13 +243,17 @@ func (s *Sink) consume(_ context.Context, logs plog.Logs) error {
 	}
 	s.batches = append(s.batches, logs.LogRecordCount())
 	s.taken += logs.LogRecordCount()
+	delivery := Delivery{Number: len(s.batches)}
+	for _, run := range client.FromContext(ctx).Metadata.Get(runHeader) {
+		delivery.Run, _ = strconv.Atoi(run) // 0 where the exporter tells nothing
+	}
 	for _, ofResource := range logs.ResourceLogs().All() {
 		for _, ofScope := range ofResource.ScopeLogs().All() {
 			for _, log := range ofScope.LogRecords().All() {
 				if s.watch != nil {
-					s.watch(len(s.batches)-1, log)
+					s.watch(delivery, log)
 				}
-				s.keep(Record{Resource: ofResource.Resource(), Scope: ofScope.Scope(), Log: log})
+				s.keep(Record{Resource: ofResource.Resource(), Scope: ofScope.Scope(), Log: log, delivery: delivery})
 			}
 		}
 	}
@@ -257,11 +272,13 @@ func (s *Sink) keep(r Record) {
 		s.order = append(s.order, known)
 	}
 	known.Times++
-	if now := len(s.batches) - 1; known.delivery < now {
-		if known.Times > 1 {
-			s.lost[known.delivery] = known.Type
+	if known.delivery != r.delivery {
+		earlier, later := known.delivery, r.delivery
+		if earlier.Run > later.Run {
+			earlier, later = later, earlier
 		}
-		known.delivery = now
+		s.lost[earlier] = known.Type
+		known.delivery = later
 	}
 }
 
