@@ -38,7 +38,9 @@ func TestKillsWithFiveRangesUnderWayLoseNothing(t *testing.T) {
 	const kills = 12
 	faults := mishaps
 	faults.Delay = qualyssim.Duration(100 * time.Millisecond)
-	faults.Next = nil
+	// The list of IDs is asked for three times at most: two of them fail.
+	faults.APIs = []qualyssim.API{qualyssim.Detections, qualyssim.KnowledgeBase, qualyssim.Assets}
+	faults.Next = []qualyssim.NextFault{{Fault: qualyssim.ServerError, API: qualyssim.HostList}, {Fault: qualyssim.Cut, API: qualyssim.HostList}}
 	subscription := NewSubscription(t, qualyssim.Options{
 		Hosts: 2200, MinDetections: 10, MaxDetections: 30, Assets: 400, AssetSize: 5000, Concurrency: 30, Faults: faults,
 	})
@@ -52,7 +54,6 @@ func TestKillsWithFiveRangesUnderWayLoseNothing(t *testing.T) {
 
 	var killed []int // runs
 	for range kills {
-		require.NoError(t, subscription.SetFaults(faults))
 		collector := Start(t, config)
 		if random.IntN(3) == 0 {
 			sink.RefuseFor(t, errRefused, 500*time.Millisecond)
@@ -72,6 +73,8 @@ func TestKillsWithFiveRangesUnderWayLoseNothing(t *testing.T) {
 		collector.Await(t, "some records arrived", func() bool { return sink.Taken() >= enough })
 		collector.Kill()
 		killed = append(killed, collector.Run)
+		faults.Next = nil // a limit that nobody met is not for the next run
+		require.NoError(t, subscription.SetFaults(faults))
 		t.Logf("killed after %d records", sink.Taken())
 	}
 	require.False(t, sink.hasAll(expected), "a kill had nothing to interrupt")
