@@ -197,7 +197,9 @@ func TestTheDashboardShowsData(t *testing.T) {
 	})
 	sink := NewSink(t)
 	sink.Refuse(consumererror.NewPermanent(errRefused))
-	c := Start(t, subscription.Config(sink.Protobuf(), collectOften))
+	config := subscription.Config(sink.Protobuf(), collectOften)
+	config.StateDir = t.TempDir() // how much waits to be stored is told where there is a storage
+	c := Start(t, config)
 	p := startPrometheus(t, c, inSeconds(t))
 	p.await(t, "otelcol_qualysvmdr_records_dropped")
 	sink.Accept()
