@@ -35,6 +35,8 @@ receivers:
 )
 
 var (
+	// mishaps do not last: nothing is given up for them. Any number of pages of hosts and assets goes wrong. A list of IDs that
+	// fails three times, and an entry that does so alone, rightly are given up for a while: of these two go wrong.
 	mishaps = qualyssim.Faults{
 		Rates: map[qualyssim.Fault]float64{
 			qualyssim.Cut:         0.10,
@@ -43,12 +45,19 @@ var (
 			qualyssim.BadGateway:  0.03,
 			qualyssim.Maintenance: 0.03,
 		},
-		Next: []qualyssim.NextFault{
-			{Fault: qualyssim.Busy, API: qualyssim.Detections},
-			{Fault: qualyssim.RateLimited, API: qualyssim.Detections, Wait: 1},
-			{Fault: qualyssim.RateLimited, API: qualyssim.KnowledgeBase, Wait: 1},
-			{Fault: qualyssim.TooManyRequests, API: qualyssim.Assets, Wait: 1},
-		},
+		APIs: []qualyssim.API{qualyssim.Detections, qualyssim.Assets},
+		Next: slices.Concat(limitsMet, []qualyssim.NextFault{
+			{Fault: qualyssim.CutCleanly, API: qualyssim.KnowledgeBase},
+			{Fault: qualyssim.ServerError, API: qualyssim.KnowledgeBase},
+			{Fault: qualyssim.Cut, API: qualyssim.HostList},
+			{Fault: qualyssim.Maintenance, API: qualyssim.HostList},
+		}),
+	}
+	limitsMet = []qualyssim.NextFault{
+		{Fault: qualyssim.Busy, API: qualyssim.Detections},
+		{Fault: qualyssim.RateLimited, API: qualyssim.Detections, Wait: 1},
+		{Fault: qualyssim.RateLimited, API: qualyssim.KnowledgeBase, Wait: 1},
+		{Fault: qualyssim.TooManyRequests, API: qualyssim.Assets, Wait: 1},
 	}
 	errRefused = errors.New("out of disk")
 )
