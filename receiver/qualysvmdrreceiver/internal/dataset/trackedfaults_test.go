@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,12 +30,13 @@ func trackedAll(h *harness.Harness) {
 // deaf is a storage that fails to read keys that begin with a prefix, as long as there is one.
 type deaf struct {
 	storage.Client
-	prefix string
+	prefix atomic.Value // of a string
 }
 
 func (f *deaf) Batch(ctx context.Context, ops ...*storage.Operation) error {
+	prefix, _ := f.prefix.Load().(string)
 	for _, op := range ops {
-		if op.Type == storage.Get && f.prefix != "" && strings.HasPrefix(op.Key, f.prefix) {
+		if op.Type == storage.Get && prefix != "" && strings.HasPrefix(op.Key, prefix) {
 			return errors.New("no answer")
 		}
 	}
@@ -72,10 +74,10 @@ func TestHostWhoseTrackedDetectionsCannotBeReadIsReadAgain(t *testing.T) {
 		run(h, trackedDaily())
 		h.Advance(23*time.Hour + 30*time.Minute)
 		h.Script.RemoveDetection(10, 2)
-		disk.prefix = knownHost + "70"
+		disk.prefix.Store(knownHost + "70")
 		h.Advance(time.Hour)
 		assert.Empty(t, removedCounts(h))
-		disk.prefix = ""
+		disk.prefix.Store("")
 		h.Advance(time.Hour)
 		assert.Equal(t, harness.Times(1, "removed detection 2"), removedCounts(h))
 		assert.Equal(t, 2, h.Backend.Counts()["detection 20 Active"], "of host 70, once in each full collection")
