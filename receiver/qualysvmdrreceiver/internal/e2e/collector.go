@@ -77,11 +77,18 @@ func (c *Collector) Kill() {
 	<-c.exited
 }
 
-// Interrupt asks the collector to shut down, as soon as it listens.
+// Interrupt asks the collector to shut down, and returns when it has heard that. A collector listens a little later than it says that
+// everything is ready, and until then an interrupt is ignored (see command): so it is sent until it is heard.
 func (c *Collector) Interrupt(t testing.TB) {
 	t.Helper()
-	c.AwaitOutput(t, "Everything is ready")
-	require.NoError(t, c.command.Process.Signal(syscall.SIGINT))
+	c.Await(t, "it heard the interrupt", func() bool {
+		if strings.Contains(c.Output(), "Received signal from OS") {
+			return true
+		}
+		// The only error is that it has ended already.
+		_ = c.command.Process.Signal(syscall.SIGINT)
+		return false
+	})
 }
 
 // ExitCode waits until the collector has ended.
@@ -116,7 +123,8 @@ func (c *Collector) Await(t testing.TB, what string, condition func() bool) {
 	for !condition() {
 		select {
 		case <-c.exited:
-			require.FailNow(t, "the collector ended, and never was it so that "+what)
+			require.True(t, condition(), "the collector ended, and never was it so that "+what)
+			return
 		case <-limit.C:
 			c.dump()
 			require.FailNow(t, "never was it so that "+what)
@@ -146,14 +154,15 @@ func run(t testing.TB, environment []string, args ...string) (text string, code 
 }
 
 // command is a run of the built collector in an empty folder, with nothing in its environment but what is given. It is
-// killed when the context ends.
+// killed when the context ends. It ignores interrupts until it listens to them, so that one that comes too early does not end it
+// in another way than one that comes in time.
 func command(ctx context.Context, t testing.TB, environment []string, args ...string) *exec.Cmd {
 	t.Helper()
 	binary := os.Getenv("OTELCOL")
 	if binary == "" {
 		binary = filepath.Join(moduleRoot(t), "bin", "otelcol-qualysvmdr")
 	}
-	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", `trap '' INT; exec "$0" "$@"`, binary}, args...)...)
 	cmd.Dir = t.TempDir()
 	cmd.Env = environment
 	return cmd
