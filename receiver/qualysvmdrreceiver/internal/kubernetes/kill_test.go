@@ -7,6 +7,7 @@ package kubernetes
 
 import (
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -26,13 +27,27 @@ const (
 	kills    = 10
 )
 
+// binary is the path of the built collector with leader election.
+func binary(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join(repository, "bin", "otelcol-qualysvmdr-kubernetes"))
+	require.NoError(t, err)
+	return path
+}
+
+// The tests of the other distribution leave this example out.
+func TestExampleWithElectionIsACompleteConfiguration(t *testing.T) {
+	command := exec.CommandContext(t.Context(), binary(t), "validate", "--config="+filepath.Join(examples, "leader-election", "config.yaml"))
+	command.Env = []string{"QUALYS_USERNAME=user", "QUALYS_PASSWORD=secret"}
+	output, err := command.CombinedOutput()
+	assert.NoError(t, err, string(output))
+}
+
 // As soon as the lease of a leader that was killed is over, the other one goes on at its position; also when the API server was
 // away in between.
 func TestWhenTheLeaderIsKilledTheOtherOneGoesOn(t *testing.T) {
 	const batch = 20
-	binary, err := filepath.Abs("../../../../bin/otelcol-qualysvmdr-kubernetes")
-	require.NoError(t, err)
-	t.Setenv("OTELCOL", binary)
+	t.Setenv("OTELCOL", binary(t))
 	leases := newLeaseServer(t)
 	subscription := e2e.NewSubscription(t, qualyssim.Options{
 		Hosts: 500, NoGzip: true, Concurrency: 1, Faults: qualyssim.Faults{BytesPerSecond: 150_000},
