@@ -65,16 +65,6 @@ func (s *leaseServer) goAway(away bool) {
 	s.server.CloseClientConnections()
 }
 
-// holder is who holds the lease, "" if nobody does.
-func (s *leaseServer) holder() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lease == nil || s.lease.Spec.HolderIdentity == nil {
-		return ""
-	}
-	return *s.lease.Spec.HolderIdentity
-}
-
 // give makes somebody the holder of the lease, as if that had come first. "": it is free.
 func (s *leaseServer) give(holder string) {
 	s.mu.Lock()
