@@ -82,7 +82,7 @@ func (c *Collector) Kill() {
 func (c *Collector) Interrupt(t testing.TB) {
 	t.Helper()
 	c.Await(t, "it heard the interrupt", func() bool {
-		if strings.Contains(c.Output(), "Received signal from OS") {
+		if strings.Contains(c.Output(), `"signal": "interrupt"`) {
 			return true
 		}
 		// The only error is that it has ended already.
