@@ -146,6 +146,7 @@ func writeTable(ctx context.Context, out io.Writer) error {
 		{"bodies", t.measureBodies},
 		{"assets", t.measureAssets},
 		{"hosts", t.measureKnownHosts},
+		{"tracked", t.measureTracked},
 		{"accounts", t.measureAccounts},
 		{"calls", t.measureCalls},
 		{"memory", t.measureMemory},
