@@ -17,7 +17,7 @@ import (
 // What make bench gives: the table instead of tests.
 var (
 	printTable      = flag.Bool("table", false, "measure everything and print the table, instead of running tests")
-	only            = flag.String("only", "", "the parts to be measured, separated by commas: detections, bodies, assets, hosts, accounts, calls, memory, at-once")
+	only            = flag.String("only", "", "the parts to be measured, separated by commas: detections, bodies, assets, hosts, tracked, commits, accounts, calls, memory, at-once")
 	rounds          = flag.Int("rounds", 13, "rounds of the table")
 	collectors      = flag.Int("collectors", 5, "collections of which the memory is measured, of each size")
 	hostRounds      = flag.Int("host-rounds", 3, "rounds of comparing a million known hosts")

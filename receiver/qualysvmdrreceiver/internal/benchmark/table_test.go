@@ -7,6 +7,7 @@ package benchmark
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -37,7 +38,7 @@ func (u unit) format(v float64) string {
 	case times:
 		return fmt.Sprintf("%.2f x", v)
 	case share:
-		return fmt.Sprintf("%.0f %%", 100*v)
+		return fmt.Sprintf("%.3g %%", 100*v)
 	case objects:
 		return fmt.Sprintf("%.3f", v)
 	case calls:
@@ -147,6 +148,7 @@ func writeTable(ctx context.Context, out io.Writer) error {
 		{"assets", t.measureAssets},
 		{"hosts", t.measureKnownHosts},
 		{"tracked", t.measureTracked},
+		{"commits", t.measureCommits},
 		{"accounts", t.measureAccounts},
 		{"calls", t.measureCalls},
 		{"memory", t.measureMemory},
@@ -156,7 +158,9 @@ func writeTable(ctx context.Context, out io.Writer) error {
 			continue
 		}
 		if err := part.measure(ctx); err != nil {
-			return fmt.Errorf("%s: %w", part.name, err)
+			// What was measured until then took long.
+			t.rows = slices.DeleteFunc(t.rows, func(r *row) bool { return len(r.measured) == 0 })
+			return errors.Join(fmt.Errorf("%s: %w", part.name, err), printRows(out, t.rows))
 		}
 	}
 	fmt.Fprintf(out, "%s %s/%s, %d cores; %d rounds in %s\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), *rounds, time.Since(began).Round(time.Second))

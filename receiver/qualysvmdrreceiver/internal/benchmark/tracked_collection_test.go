@@ -80,7 +80,7 @@ func collectFull(ctx context.Context, dir string, page []byte, tracked bool, rou
 
 // measureTracked measures full collections of tracked detections against those of untracked ones.
 func (t *table) measureTracked(ctx context.Context) error {
-	r := t.row(row{name: "tracked detections against untracked ones, a full collection with file storage", unit: ratio, atMost: true, required: 1.3, aim: 1.1})
+	r := t.row(row{name: "tracked detections against untracked ones, a full collection with file storage", unit: ratio, atMost: true, required: 1.3, aim: 1.15})
 	page := pageOf(trackedPage, true)
 	for range trackedRounds {
 		var took [2]time.Duration
