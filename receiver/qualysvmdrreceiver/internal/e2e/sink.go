@@ -61,6 +61,7 @@ type Sink struct {
 	batches []int
 	records map[string]*Record
 	order   []*Record
+	forget  bool
 	// watch is told of each record that is taken.
 	watch func(delivery Delivery, log plog.LogRecord)
 	// lost are the deliveries with a record that came again, and the LogType of that.
@@ -150,6 +151,13 @@ func (s *Sink) Watch(watch func(delivery Delivery, log plog.LogRecord)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.watch = watch
+}
+
+// Forget keeps none of the records that the sink takes from now on, so that it can take them for hours.
+func (s *Sink) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget = true
 }
 
 // RefuseFor refuses for a while.
@@ -252,6 +260,9 @@ func (s *Sink) consume(ctx context.Context, logs plog.Logs) error {
 			for _, log := range ofScope.LogRecords().All() {
 				if s.watch != nil {
 					s.watch(delivery, log)
+				}
+				if s.forget {
+					continue
 				}
 				s.keep(Record{Resource: ofResource.Resource(), Scope: ofScope.Scope(), Log: log, delivery: delivery})
 			}
