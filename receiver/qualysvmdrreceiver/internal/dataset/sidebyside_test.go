@@ -126,6 +126,111 @@ func TestLaterFullCollectionAsksForItsListAtOnceAndOnce(t *testing.T) {
 	})
 }
 
+// secondFull has the first full collection of a hundred hosts done. The next one begins half an hour later.
+func secondFull(h *harness.Harness, between func()) dataset.DetectionSettings {
+	h.Hosts(100)
+	settings := harness.DetectionSettings()
+	settings.Full = time.Hour
+	settings.Status = []string{"New", "Active", "Re-Opened"}
+	run(h, settings)
+	h.Advance(30 * time.Minute)
+	h.ExpectDelivered(h.EachOnce())
+	between()
+	h.Sim.ClearRequests()
+	return settings
+}
+
+func TestLaterFullCollectionDoesNotWaitForTheListToReadSideBySide(t *testing.T) {
+	sideBySide(t, qualyssim.Options{}, func(h *harness.Harness) {
+		secondFull(h, func() {
+			h.Sim.Intercept(func(_ context.Context, r qualyssim.Request, _ http.ResponseWriter, _ func(http.ResponseWriter)) bool {
+				if r.API == qualyssim.HostList {
+					harness.Slow(3 * time.Second)
+				}
+				return false
+			})
+		})
+		h.Advance(30*time.Minute + 3*time.Second)
+		assert.Equal(t, 9, atOnce(h), "while the list is still awaited")
+		h.Advance(10 * time.Minute)
+		h.ExpectDelivered(harness.Twice(h.EachOnce()))
+		assert.Len(t, lists(h), 1)
+		assert.Len(t, asked(h), 50, "the ranges are as large as pages")
+	})
+}
+
+func TestLaterFullCollectionBringsHostsThatWereNotThereWhenItsRangesWere(t *testing.T) {
+	sideBySide(t, qualyssim.Options{}, func(h *harness.Harness) {
+		fresh := 0
+		secondFull(h, func() {
+			for id := int64(20); id <= 300; id += 20 {
+				h.Script.RemoveHost(id)
+			}
+			for id := int64(5); id < 1500; id += 50 { // between those that are there, and behind them
+				fresh++
+				h.Script.SetDetection(id, qualyssim.ScriptedDetection{ID: 10_000 + id, QID: 1000, Updated: time.Now().Add(-time.Hour), Results: "r"})
+			}
+		})
+		before := len(h.Backend.Labels())
+		h.Advance(time.Hour)
+		assert.Len(t, h.Backend.Labels(), before+3*(100-15)+fresh)
+		for label, n := range h.Backend.Counts() {
+			assert.LessOrEqual(t, n, 2, label)
+		}
+		assert.Less(t, len(asked(h)), 75, "58 would do if all were known")
+	})
+}
+
+func TestRangesThatHaveBecomeTooSmallAreMadeAnew(t *testing.T) {
+	for name, lose := range map[string]func(h *harness.Harness, id int64){
+		"as hosts are gone":       func(h *harness.Harness, id int64) { h.Script.RemoveHost(id) },
+		"as they have none found": func(h *harness.Harness, id int64) { h.Script.SetHost(id, qualyssim.ScriptedHost{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			sideBySide(t, qualyssim.Options{}, func(h *harness.Harness) {
+				secondFull(h, func() {
+					for id := int64(20); id <= 1000; id += 20 {
+						lose(h, id)
+					}
+				})
+				h.Advance(time.Hour)
+				h.Sim.ClearRequests()
+				h.Advance(time.Hour)
+				assert.LessOrEqual(t, len(asked(h)), 26, "50 hosts")
+				assert.Len(t, h.Backend.Labels(), 300+150+150)
+			})
+		})
+	}
+}
+
+func TestKillWithinALaterFullCollectionLosesNothing(t *testing.T) {
+	for after := 1900 * time.Millisecond; after < 8*time.Second; after += 300 * time.Millisecond {
+		t.Run(fmt.Sprint(after), func(t *testing.T) {
+			sideBySide(t, qualyssim.Options{}, func(h *harness.Harness) {
+				settings := secondFull(h, func() { h.Script.RemoveHost(50) })
+				before := h.Backend.Counts()
+				h.Advance(30*time.Minute - time.Second + after)
+				h.Kill()
+				run(h, settings)
+				h.Advance(15 * time.Second) // 50 pages of a second each
+				twice := 0
+				counts := h.Backend.Counts()
+				for label, n := range before {
+					if gone := label == "detection 13 Active" || label == "detection 14 Active" || label == "detection 15 Active"; gone {
+						continue
+					}
+					assert.Contains(t, []int{n + 1, n + 2}, counts[label], label)
+					if counts[label] == n+2 {
+						twice++
+					}
+				}
+				assert.LessOrEqual(t, twice, 9*2, "one batch of two records for each range")
+				h.ExpectLogged(1, "collection finished")
+			})
+		})
+	}
+}
+
 func TestWithoutAListAPassGoesOnPageByPage(t *testing.T) {
 	for _, test := range []struct {
 		name  string

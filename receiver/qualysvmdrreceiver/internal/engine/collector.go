@@ -271,9 +271,7 @@ func (c *Collector) shorten(ctx context.Context, run *Run) {
 func (c *Collector) begun(ctx context.Context, run *Run, told []time.Time) {
 	var start time.Time
 	var doubt string
-	known := false
-	c.state.read(func(*State) { known = !run.Start.IsZero() })
-	if known {
+	if c.started(run) {
 		return
 	}
 	local := time.Now()
@@ -295,6 +293,12 @@ func (c *Collector) begun(ctx context.Context, run *Run, told []time.Time) {
 	if c.options.Started != nil {
 		c.options.Started(start)
 	}
+}
+
+// started reports whether the start of a collection is known.
+func (c *Collector) started(run *Run) (known bool) {
+	c.state.read(func(*State) { known = !run.Start.IsZero() })
+	return known
 }
 
 // repeating returns the fingerprints of the items that a later window can bring again.

@@ -115,7 +115,7 @@ func (c *Collector) pass(ctx context.Context, run *Run, counts *Counts) (finishe
 		return false, err
 	}
 	p.failed, p.givenWay = nil, false
-	p.listing = len(p.starts) > 0
+	p.listing = len(p.starts) > 0 && !slices.Equal(p.starts, p.foreseen())
 	ctx, p.cancel = context.WithCancel(ctx)
 	defer p.listings.Wait()
 	defer p.cancel()
@@ -184,6 +184,9 @@ func (p *pass) grow(ctx context.Context) {
 		return
 	}
 	most := p.slotsNow()
+	if !p.collector.started(p.run) {
+		most = 1 // the first response tells since when changes may be missed, and has to be the first one
+	}
 	for k := range p.slots {
 		if !p.slots[k].Done && !p.running[k] && p.active < most {
 			p.start(ctx, k)
@@ -263,14 +266,38 @@ func (p *pass) work(ctx context.Context, k int) {
 }
 
 // startMore starts more shards where a response has told that there is room for more requests. Where the last full collection had
-// several pages, this one will: its IDs are asked for beside its first page.
+// several pages, this one will: its IDs are asked for beside its first page, and it begins with the ranges of that one.
 func (p *pass) startMore(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.run.Full && p.run.Pass == 0 && p.collector.state.paged() {
+	if p.leads() && p.collector.state.paged() {
 		p.list(ctx)
+		if starts := p.foreseen(); len(starts) > 0 && len(p.slots) == 0 {
+			p.starts = starts
+			p.collector.state.commit(ctx, nil, p.writeRanges())
+		}
 	}
 	p.grow(ctx)
+}
+
+// leads reports whether this is the pass of a full collection that decides what ranges the next one begins with.
+func (p *pass) leads() bool { return p.run.Full && p.run.Pass == 0 }
+
+// foreseen are the beginnings of ranges that are known before the IDs are listed: those of the last full collection.
+func (p *pass) foreseen() (starts []uint64) {
+	if p.leads() && p.lister != nil {
+		p.collector.state.read(func(s *State) { starts = slices.Clone(s.Cuts) })
+	}
+	return starts
+}
+
+// cuts are the beginnings of ranges for the next full collection. There are none if the ranges were so small that many pages were
+// not full: then its first page tells anew how large they may be.
+func (p *pass) cuts(counts Counts) []uint64 {
+	if size := int64(p.collector.options.PageSize); 5*counts.Units < 4*size*(counts.Pages-1) {
+		return nil
+	}
+	return slices.Clone(p.starts[:min(len(p.starts), p.collector.options.MaxShards)])
 }
 
 // inflight returns what the shard of a slot has in flight. Errors are those of the storage.
@@ -319,6 +346,7 @@ func (p *pass) list(ctx context.Context) {
 			case err == nil:
 				p.mu.Lock()
 				p.listed = listed
+				p.recut(ctx)
 				p.mu.Unlock()
 				return
 			case errors.Is(err, ErrNoList):
@@ -338,19 +366,63 @@ func (p *pass) list(ctx context.Context) {
 	})
 }
 
-// cut cuts the rest of the pass, which begins at cursor, into ranges that have as many listed units as the first page spanned.
-// It returns the boundaries; nil: it is not cut. The caller holds mu.
-func (p *pass) cut(cursor uint64) []uint64 {
-	if p.listed == nil || len(p.starts) > 0 || p.to == 0 {
+// cut cuts the rest of the pass into ranges, if that is what the shard of a slot reads from cursor on. It returns the boundaries;
+// nil: it is not cut. The caller holds mu.
+func (p *pass) cut(k int, cursor uint64) []uint64 {
+	if p.listed == nil || p.slots[k].Range != len(p.starts) {
 		return nil
 	}
-	listed := p.listed
+	starts := boundaries(p.listed, cursor, p.each())
 	p.listed = nil
-	starts := boundaries(listed, cursor, countBetween(listed, p.from, p.to))
 	if len(starts) < 2 {
 		return nil
 	}
 	return starts
+}
+
+// recut makes ranges of listed IDs of what nobody has begun to read: those of the last full collection may have become smaller, and
+// all that is new is in the last one. The caller holds mu.
+func (p *pass) recut(ctx context.Context) {
+	if p.next == 0 || p.next > len(p.starts) {
+		return
+	}
+	starts := boundaries(p.listed, p.start0(p.next), p.each())
+	if len(starts) == 0 {
+		return
+	}
+	p.listed = nil
+	p.starts = append(slices.Clone(p.starts[:p.next-1]), starts...)
+	p.collector.state.commit(ctx, nil, p.writeRanges())
+	p.tell()
+}
+
+// each is how many listed IDs are to make a range: as many as the first page spanned. Where that is not known yet, it is what it was
+// in the last full collection. The caller holds mu.
+func (p *pass) each() (n uint64) {
+	if p.to != 0 {
+		return countBetween(p.listed, p.from, p.to)
+	}
+	if p.leads() {
+		p.collector.state.read(func(s *State) { n = s.Each })
+	}
+	return n
+}
+
+// writeRanges returns what writes where the ranges begin. The caller holds mu until it was called.
+func (p *pass) writeRanges() func(tx *checkpoint.Tx) {
+	data := make([]byte, 0, len(p.starts)*boundarySize)
+	for _, start := range p.starts {
+		data = binary.LittleEndian.AppendUint64(data, start)
+	}
+	return func(tx *checkpoint.Tx) {
+		tx.Clear(p.ranges)
+		tx.Append(p.ranges, data)
+	}
+}
+
+// tell says that there are ranges. The caller holds mu.
+func (p *pass) tell() {
+	p.collector.dataset.Log.Info("collecting ranges of IDs side by side", zap.Int("ranges", len(p.starts)+1), zap.Int("slots", p.slotsNow()))
 }
 
 // countBetween is how many of listed IDs lie between from and to, that one not included.

@@ -5,7 +5,6 @@ package engine
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -267,6 +266,7 @@ func (s *shard) read(ctx context.Context, page Page, r Request, at step) (more b
 			answered = true
 			c.dataset.Health.Reach(health.Authenticated)
 			c.begun(ctx, s.pass.run, page.ServerTimes())
+			s.pass.startMore(ctx)
 		}
 	}
 	err = page.Read(ctx, s.decide(met, r.Max), func(chunk Chunk) error {
@@ -483,10 +483,11 @@ func (s *shard) turn(ctx context.Context, page Page, r Request, at step, units i
 	if full {
 		p.list(ctx) // not where it goes on only behind a quarantined unit
 	}
-	starts := p.cut(next.ID)
+	each := p.each()
+	starts := p.cut(s.slot, next.ID)
 	p.mu.Unlock()
 	if starts != nil {
-		s.split(ctx, starts, writes)
+		s.split(ctx, starts, each, writes)
 		return false, nil
 	}
 	s.commit(ctx, func(own *slot) {
@@ -500,24 +501,21 @@ func (s *shard) turn(ctx context.Context, page Page, r Request, at step, units i
 	return true, nil
 }
 
-// split ends the shard's range behind its page, and makes ranges of the rest.
-func (s *shard) split(ctx context.Context, starts []uint64, writes []func(tx *checkpoint.Tx)) {
+// split ends the shard's range behind its page, and makes ranges of the rest, of so many listed IDs each.
+func (s *shard) split(ctx context.Context, starts []uint64, each uint64, writes []func(tx *checkpoint.Tx)) {
 	p := s.pass
-	data := make([]byte, 0, len(starts)*boundarySize)
-	for _, start := range starts {
-		data = binary.LittleEndian.AppendUint64(data, start)
-	}
 	p.mu.Lock()
-	p.starts = starts
+	p.starts = append(p.starts, starts...)
+	ranges := p.writeRanges()
+	p.tell()
 	p.mu.Unlock()
 	s.commit(ctx, func(own *slot) {
 		own.Counts.Pages++
 		own.Done = true
-	}, append(writes, func(tx *checkpoint.Tx) {
-		tx.Clear(p.ranges)
-		tx.Append(p.ranges, data)
-	})...)
-	s.collector.dataset.Log.Info("collecting ranges of IDs side by side", zap.Int("ranges", len(starts)), zap.Int("slots", p.slotsNow()))
+	}, append(writes, ranges)...)
+	if p.leads() {
+		s.collector.state.save(ctx, func() { s.collector.state.stored.Each = each })
+	}
 	p.startMore(ctx)
 }
 

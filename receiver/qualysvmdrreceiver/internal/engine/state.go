@@ -48,6 +48,10 @@ type State struct {
 	Quarantine []Quarantined `json:"quarantine,omitempty"`
 	// Paged is whether the last full collection had more than one page.
 	Paged bool `json:"paged,omitempty"`
+	// Cuts are where the first of its ranges began, behind the one that begins at 0, and Each is how many listed IDs made one; none
+	// and 0: the next one's first page tells.
+	Cuts []uint64 `json:"cuts,omitempty"`
+	Each uint64   `json:"each,omitempty"`
 }
 
 // Run is a collection that is not finished.
@@ -350,8 +354,16 @@ func (s *state) finish(ctx context.Context, run *Run, counts Counts) {
 
 // nextPass goes on to the next pass of a run.
 func (s *state) nextPass(ctx context.Context, run *Run, counts Counts) {
+	var cuts []uint64
+	leads := run.work != nil && run.work.leads()
+	if leads {
+		cuts = run.work.cuts(counts)
+	}
 	forgetPass := s.clearPass(run)
 	s.save(ctx, func() {
+		if leads {
+			s.stored.Cuts = cuts
+		}
 		run.Pass++
 		run.Slots = 0
 		run.Counts = counts

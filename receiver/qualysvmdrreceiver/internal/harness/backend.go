@@ -151,3 +151,12 @@ func With(counts map[string]int, label string, n int) map[string]int {
 	}
 	return changed
 }
+
+// Twice are counts of twice as many.
+func Twice(counts map[string]int) map[string]int {
+	twice := make(map[string]int, len(counts))
+	for label, n := range counts {
+		twice[label] = 2 * n
+	}
+	return twice
+}
