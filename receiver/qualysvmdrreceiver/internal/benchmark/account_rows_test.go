@@ -77,13 +77,15 @@ func (t *table) measureAccounts(ctx context.Context) error {
 	return nil
 }
 
-// follow runs so many full collections of an account.
+// follow runs so many full collections of what is open in an account, as the Python program does: with Fixed among the states, one
+// more call would ask for what was fixed since the collection before.
 func (t *table) follow(ctx context.Context, a *account, atOnce, collections int) ([]*gathered, error) {
 	f, err := a.follow(ctx, t.dir, atOnce, accountHosts)
 	if err != nil {
 		return nil, err
 	}
 	defer f.close(ctx)
+	f.status = []string{"New", "Active", "Re-Opened"}
 	var list []*gathered
 	for i := range collections {
 		got, err := f.collect(ctx, i > 0)

@@ -180,6 +180,7 @@ type follower struct {
 	store   *checkpoint.Store
 	// atOnce is max_concurrent_requests, hosts the page size.
 	atOnce, hosts int
+	status        []string
 }
 
 // follow opens the storage in a new folder.
@@ -192,7 +193,7 @@ func (a *account) follow(ctx context.Context, dir string, atOnce, hosts int) (*f
 	if err != nil {
 		return nil, err
 	}
-	f := &follower{account: a, store: checkpoint.New(client), atOnce: atOnce, hosts: hosts}
+	f := &follower{account: a, store: checkpoint.New(client), atOnce: atOnce, hosts: hosts, status: []string{"New", "Active", "Re-Opened", "Fixed"}}
 	f.http = http.DefaultTransport.(*http.Transport).Clone()
 	f.http.MaxIdleConnsPerHost = atOnce
 	endpoint := qualys.Endpoint{URL: a.url, HTTP: &http.Client{Transport: f.http}, Username: username, Password: password}
@@ -244,7 +245,7 @@ func (f *follower) collect(ctx context.Context, again bool) (*gathered, error) {
 	}
 	detections := dataset.DetectionSettings{
 		Interval: time.Hour, Collect: "changed", Version: "5.0", PageSize: f.hosts,
-		Status: []string{"New", "Active", "Re-Opened", "Fixed"},
+		Status: f.status,
 		Parameters: map[string]string{
 			"show_asset_id": "1", "show_tags": "1", "show_qds": "1", "show_qds_factors": "1", "show_cloud_tags": "1",
 			"show_reopened_info": "1", "host_metadata": "all", "vuln_detection_source": "1",
