@@ -15,8 +15,13 @@ func appendMembers(dst []byte, nodes []node, text []byte) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, nodes[i].key.quoted...)
-		dst = appendValue(dst, nodes[i:i+int(nodes[i].size)], text)
+		n := &nodes[i]
+		dst = append(dst, n.key.quoted...)
+		if n.kind == str { // as most are
+			dst = appendQuoted(dst, text[n.off:n.off+n.len])
+			continue
+		}
+		dst = appendValue(dst, nodes[i:i+int(n.size)], text)
 	}
 	return dst
 }
