@@ -272,7 +272,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.QualysvmdrRecordsDropped, err = builder.meter.Int64Counter(
 		"otelcol_qualysvmdr_records_dropped",
-		metric.WithDescription("Records that the pipeline refused for good. [Development]"),
+		metric.WithDescription("Records that the pipeline rejected for good. [Development]"),
 		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)

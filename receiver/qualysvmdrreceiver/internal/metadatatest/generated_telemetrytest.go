@@ -220,7 +220,7 @@ func AssertEqualQualysvmdrRecords(t *testing.T, tt *componenttest.Telemetry, dps
 func AssertEqualQualysvmdrRecordsDropped(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_qualysvmdr_records_dropped",
-		Description: "Records that the pipeline refused for good. [Development]",
+		Description: "Records that the pipeline rejected for good. [Development]",
 		Unit:        "{record}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
