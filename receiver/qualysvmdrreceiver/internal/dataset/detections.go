@@ -151,16 +151,24 @@ func (d *detections) Finish(ctx context.Context, run *engine.Run) error {
 	}
 	how := complete
 	switch {
-	case d.settings.Lookback > 0 && d.windows.filter != "":
-		how = limited // no collection lists everything that is open
+	case d.listsNothingWhole():
+		how = limited
 	case d.tracked.collector.Limitation(run) != "" || !d.windows.bringsFixed(run.Passes):
 		how = incomplete
 	}
 	return d.tracked.finish(ctx, run, how)
 }
 
+// listsNothingWhole reports whether no collection asks for everything that is open.
+func (d *detections) listsNothingWhole() bool {
+	return d.settings.Lookback > 0 && d.windows.filter != ""
+}
+
 // Limitation implements [engine.Limited].
 func (d *detections) Limitation(run *engine.Run) string {
+	if run.Full && d.listsNothingWhole() {
+		return "it reaches back by initial_lookback only"
+	}
 	for _, p := range run.Passes {
 		if p.Filter != "" && d.omitted.omit()[p.Filter] {
 			return "qualys does not take " + p.Filter
@@ -214,9 +222,17 @@ func (d *detections) Fetch(ctx context.Context, r engine.Request) (engine.Page, 
 		}
 		stop()
 		if !d.omitted.learn(err, query.Omit) {
-			return nil, fmt.Errorf("detections from host %d: %w", r.Cursor.ID, err)
+			return nil, fromHost(r.Cursor.ID, err)
 		}
 	}
+}
+
+// fromHost is an error of a request with where in a list of hosts it began, unless that is the beginning.
+func fromHost(id uint64, err error) error {
+	if id == 0 {
+		return err
+	}
+	return fmt.Errorf("from host %d: %w", id, err)
 }
 
 func (d *detections) query(r engine.Request) qualys.DetectionQuery {

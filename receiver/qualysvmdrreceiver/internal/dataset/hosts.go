@@ -5,7 +5,6 @@ package dataset
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -119,7 +118,7 @@ func (h *hosts) Fetch(ctx context.Context, r engine.Request) (engine.Page, error
 			return &hostPage{source: h, page: page, collection: r.Collection}, nil
 		}
 		if !h.omitted.learn(err, query.Omit) {
-			return nil, fmt.Errorf("hosts from %d: %w", r.Cursor.ID, err)
+			return nil, fromHost(r.Cursor.ID, err)
 		}
 	}
 }

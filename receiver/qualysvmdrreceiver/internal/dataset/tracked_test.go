@@ -228,5 +228,29 @@ func TestFinishedCollectionsAreRecords(t *testing.T) {
 		assert.Equal(t, true, events[0]["full"])
 		assert.Equal(t, false, events[1]["full"])
 		assert.NotEqual(t, events[0]["id"], events[1]["id"])
+		finished := h.Logs.FilterMessage("collection finished").All()
+		require.Len(t, finished, 2)
+		assert.Equal(t, carried, finished[0].ContextMap()["collection"])
+		assert.EqualValues(t, 11, finished[0].ContextMap()["records"], "without that of the event")
 	})
+}
+
+func TestFullCollectionThatOnlyLooksBackIsNotComplete(t *testing.T) {
+	for lookback, complete := range map[time.Duration]bool{0: true, 24 * time.Hour: false} {
+		bubble(t, func(h *harness.Harness) {
+			h.Detections(12)
+			h.Shared = func(s *dataset.Settings) { s.Events = true }
+			settings := harness.DetectionSettings()
+			settings.Lookback = lookback
+			run(h, settings)
+			h.Advance(90 * time.Minute)
+			told := map[any]any{}
+			for _, record := range h.Backend.Records() {
+				if body := record.Body().Map().AsRaw(); body["LogType"] == "collectionEvents" {
+					told[body["full"]] = body["complete"]
+				}
+			}
+			assert.Equal(t, map[any]any{true: complete, false: true}, told)
+		})
+	}
 }

@@ -46,5 +46,5 @@ func (c *Collector) tell(ctx context.Context, run *Run, counts Counts) error {
 	}
 	chunk := records.CollectionEventChunk(*c.options.Events, &event)
 	b := &Batch{Collection: run.ID, Logs: chunk.Logs, Items: chunk.Items, Bytes: chunk.Bytes}
-	return c.dataset.Offer(ctx, b)
+	return c.dataset.offer(ctx, b)
 }

@@ -149,9 +149,9 @@ func (p *progress) report() (stop func()) {
 func (p *progress) finish(window string) time.Duration {
 	p.end()
 	fields, _ := p.fields()
-	p.log.Info("collection finished", append([]zap.Field{zap.String("window", window)}, fields...)...)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.log.Info("collection finished", append([]zap.Field{zap.String("window", window), zap.String("collection", p.running)}, fields...)...)
 	p.running = ""
 	return time.Since(p.began)
 }

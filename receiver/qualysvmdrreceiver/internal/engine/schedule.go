@@ -174,8 +174,17 @@ func (d *Dataset) NewBatches(collection string, together func() bool, deliver fu
 	}
 }
 
-// Offer delivers a batch and counts what became of it.
+// Offer delivers a batch of a collection and counts what became of it.
 func (d *Dataset) Offer(ctx context.Context, b *Batch) error {
+	if err := d.offer(ctx, b); err != nil {
+		return err
+	}
+	d.progress.deliver(b)
+	return nil
+}
+
+// offer delivers a batch, which need not be one of what a collection brings.
+func (d *Dataset) offer(ctx context.Context, b *Batch) error {
 	dropped := 0
 	began := time.Now()
 	var recovered func()
@@ -217,7 +226,6 @@ func (d *Dataset) Offer(ctx context.Context, b *Batch) error {
 	if len(b.Duplicates) > 0 {
 		d.Settings.Telemetry.QualysvmdrDuplicatesSuppressed.Add(ctx, int64(len(b.Duplicates)), d.attrs)
 	}
-	d.progress.deliver(b)
 	return nil
 }
 

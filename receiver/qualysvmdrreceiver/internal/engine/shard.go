@@ -523,5 +523,5 @@ func (s *shard) split(ctx context.Context, starts []uint64, each uint64, writes 
 func (s *shard) leaveOut(ctx context.Context, units []uint64) {
 	c := s.collector
 	c.state.quarantine(ctx, s.pass.pass.Query, units, s.inflight.of)
-	c.dataset.Log.Error("hosts quarantined: their data cannot be parsed or had; retrying them once per collection", zap.Uint64s("units", units))
+	c.dataset.Log.Error("hosts quarantined: their data cannot be parsed or had; trying them again in later collections", zap.Uint64s("units", units))
 }
