@@ -71,7 +71,8 @@ func whole(p []byte, where place) int {
 	n := len(p)
 	if where == text {
 		tail := max(0, n-MaxReference)
-		if i := bytes.LastIndexByte(p[tail:], '&'); i >= 0 && bytes.IndexByte(p[tail+i:], ';') < 0 {
+		tail += bytes.LastIndexByte(p[tail:], ';') + 1
+		if i := bytes.IndexByte(p[tail:], '&'); i >= 0 {
 			return tail + i
 		}
 	}
