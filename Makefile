@@ -82,6 +82,10 @@ test: ## all tests but those of the built collector (FIPS=1: without any cryptog
 e2e: build ## tests of the built collector: with the simulator, and a real OTLP receiver as the backend
 	go test -tags e2e -count=1 -timeout 20m ./receiver/qualysvmdrreceiver/internal/e2e/...
 
+.PHONY: soak
+soak: build ## hours of the built collector with changes, faults and restarts, its memory and files watched (DURATION=2h)
+	SOAK='$(or $(DURATION),2h)' go test -tags 'e2e soak' -count=1 -timeout 0 -v -run TestHours ./receiver/qualysvmdrreceiver/internal/e2e/
+
 .PHONY: kubernetes
 kubernetes: build-kubernetes ## tests of leader election and of the manifests, in a module of their own
 	cd receiver/qualysvmdrreceiver/internal/kubernetes && go vet -tags e2e ./... && go mod tidy -diff && go test -tags e2e -count=1 -timeout 20m ./...
