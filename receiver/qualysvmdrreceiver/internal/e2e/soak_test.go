@@ -315,7 +315,9 @@ func TestHoursOfChangesFaultsAndRestartsLoseNothingAndTakeNoMore(t *testing.T) {
 	} {
 		before, after := highest(used[:third], figure), highest(used[2*third:], figure)
 		t.Logf("%s: at most %.1f in the first third of the last run, %.1f in the last", what, before, after)
-		assert.LessOrEqual(t, after, 1.25*before+5, what)
+		if length >= time.Hour { // a shorter third may hold no full collection, which takes more
+			assert.LessOrEqual(t, after, 1.25*before+5, what)
+		}
 	}
 	late := collector.goroutines()
 	t.Logf("%d kills, %d reloads; goroutines %d after ten minutes, %d at the end; %+v", kills, reloads, early, late, last)
