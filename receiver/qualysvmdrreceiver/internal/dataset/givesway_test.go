@@ -66,6 +66,33 @@ func TestQuarantinedHostIsBroughtWholeByAFullCollection(t *testing.T) {
 	})
 }
 
+// A host that could not be read over a full collection is brought whole when it can be read again: readers may have dropped what it
+// brought before.
+func TestHostOutOfQuarantineIsBroughtWholeAfterAFullCollectionThatItMissed(t *testing.T) {
+	for _, collect := range []string{"changed", "processed"} {
+		t.Run(collect, func(t *testing.T) {
+			bubble(t, func(h *harness.Harness) {
+				h.Detections(60)
+				settings := trackedDaily()
+				settings.Collect = collect
+				c := run(h, settings)
+				h.Advance(22*time.Hour + 30*time.Minute)
+				h.Change(6, func(*qualyssim.ScriptedDetection) {}) // of host 20
+				h.Break(20, true)
+				h.Advance(2 * time.Hour) // over the full collection
+				require.Equal(t, 1, c.Quarantined())
+				h.Break(20, false)
+				h.Advance(2 * time.Hour)
+				require.Zero(t, c.Quarantined())
+				counts := h.Backend.Counts()
+				assert.Equal(t, 2, counts["detection 3 Active"])
+				assert.Equal(t, 2, counts["detection 4 Active"], "of host 20")
+				assert.Equal(t, 2, counts["detection 5 Active"], "of host 20")
+			})
+		})
+	}
+}
+
 // What changes around the beginning of a full collection that gives way is asked for by it, and by the windows that interrupt it.
 func TestFullCollectionAndWindowsBringAChangeOnceBetweenThem(t *testing.T) {
 	for _, overlap := range []time.Duration{0, time.Hour} {
