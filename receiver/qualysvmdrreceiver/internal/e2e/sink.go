@@ -16,11 +16,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/client"
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 )
@@ -87,23 +89,29 @@ func NewSink(t testing.TB) *Sink {
 		records:     map[string]*Record{},
 		lost:        map[Delivery]string{},
 	}
-	factory := otlpreceiver.NewFactory()
-	config := factory.CreateDefaultConfig()
-	require.NoError(t, confmap.NewFromStringMap(map[string]any{
-		"protocols": map[string]any{
-			"http": map[string]any{"endpoint": httpAddress, "include_metadata": true},
-			"grpc": map[string]any{"endpoint": grpcAddress},
-		},
-	}).Unmarshal(config))
 	next, err := consumer.NewLogs(s.consume)
 	require.NoError(t, err)
-	receiver, err := factory.CreateLogs(t.Context(), receivertest.NewNopSettings(factory.Type()), config, next)
-	require.NoError(t, err)
-	require.NoError(t, receiver.Start(t.Context(), componenttest.NewNopHost()))
-	t.Cleanup(func() {
-		require.NoError(t, receiver.Shutdown(context.WithoutCancel(t.Context())))
+	receive(t, map[string]any{
+		"http": map[string]any{"endpoint": httpAddress, "include_metadata": true},
+		"grpc": map[string]any{"endpoint": grpcAddress},
+	}, func(factory receiver.Factory, config component.Config) (component.Component, error) {
+		return factory.CreateLogs(t.Context(), receivertest.NewNopSettings(factory.Type()), config, next)
 	})
 	return s
+}
+
+// receive runs the real OTLP receiver that create makes until the test ends.
+func receive(t testing.TB, protocols map[string]any, create func(receiver.Factory, component.Config) (component.Component, error)) {
+	t.Helper()
+	factory := otlpreceiver.NewFactory()
+	config := factory.CreateDefaultConfig()
+	require.NoError(t, confmap.NewFromStringMap(map[string]any{"protocols": protocols}).Unmarshal(config))
+	running, err := create(factory, config)
+	require.NoError(t, err)
+	require.NoError(t, running.Start(t.Context(), componenttest.NewNopHost()))
+	t.Cleanup(func() {
+		require.NoError(t, running.Shutdown(context.WithoutCancel(t.Context())))
+	})
 }
 
 // Protobuf is an otlp_http exporter to this sink in the binary encoding.

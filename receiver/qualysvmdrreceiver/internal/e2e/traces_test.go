@@ -16,11 +16,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/component/componenttest"
-	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/ptrace"
-	"go.opentelemetry.io/collector/receiver/otlpreceiver"
+	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 
 	"github.com/otel-qualys/qualysvmdr/examples/simulator/qualyssim"
@@ -38,16 +37,10 @@ func newTraceSink(t *testing.T) *traceSink {
 	t.Helper()
 	address := freeAddress(t)
 	s := &traceSink{url: "http://" + address + "/v1/traces"}
-	factory := otlpreceiver.NewFactory()
-	config := factory.CreateDefaultConfig()
-	require.NoError(t, confmap.NewFromStringMap(map[string]any{"protocols": map[string]any{"http": map[string]any{"endpoint": address}}}).Unmarshal(config))
 	next, err := consumer.NewTraces(s.consume)
 	require.NoError(t, err)
-	receiver, err := factory.CreateTraces(t.Context(), receivertest.NewNopSettings(factory.Type()), config, next)
-	require.NoError(t, err)
-	require.NoError(t, receiver.Start(t.Context(), componenttest.NewNopHost()))
-	t.Cleanup(func() {
-		require.NoError(t, receiver.Shutdown(context.WithoutCancel(t.Context())))
+	receive(t, map[string]any{"http": map[string]any{"endpoint": address}}, func(factory receiver.Factory, config component.Config) (component.Component, error) {
+		return factory.CreateTraces(t.Context(), receivertest.NewNopSettings(factory.Type()), config, next)
 	})
 	return s
 }
