@@ -7,11 +7,13 @@ package e2e
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -114,12 +116,32 @@ func (c Config) environment(run int) []string {
 	return append([]string{"RUN=" + strconv.Itoa(run), "QUALYS_USERNAME=" + c.Username, "QUALYS_PASSWORD=" + c.Password}, c.Environment...)
 }
 
-// freeAddress is an address of this machine on which nobody listens.
+// Addresses are given out from below the ports that systems choose for those who want any: an address that is free when it is given
+// out stays free until a collector listens on it, however many connections and listeners the tests beside it open.
+const (
+	firstPort = 15000
+	ports     = 15000
+)
+
+// nextPort begins at random, for tests of several packages run at once.
+var nextPort = func() *atomic.Uint32 {
+	var next atomic.Uint32
+	next.Store(rand.Uint32N(ports))
+	return &next
+}()
+
+// freeAddress is an address of this machine on which nobody listens, and that is given out only once.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	var listen net.ListenConfig
-	listener, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	return listener.Addr().String()
+	for range ports {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+int(nextPort.Add(1)%ports)))
+		listener, err := listen.Listen(t.Context(), "tcp", address)
+		if err == nil {
+			require.NoError(t, listener.Close())
+			return address
+		}
+	}
+	require.FailNow(t, "no port is free")
+	return ""
 }
