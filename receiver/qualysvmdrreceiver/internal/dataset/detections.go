@@ -307,7 +307,8 @@ func (p *detectionPage) follow() func(context.Context, uint64) *tracking {
 	everything := r.Pass.Filter == "" && r.Pass.Units == nil
 	byScan := d.windows.filter == qualys.ProcessedAfter || d.windows.filter == qualys.ScannedAfter
 	page := trackedPage{
-		run: r.Sequence, full: r.Full, at: orNow(p.page.ServerTime()).UTC(), whole: everything, leaveOut: byScan && r.Pass.Filter != "", keepFixed: byScan,
+		run: r.Sequence, full: r.Full, at: orNow(p.page.ServerTime()).UTC(), whole: everything,
+		leaveOut: byScan && r.Pass.Filter != "", again: byScan && r.Pass.Filter == "" && !everything, keepFixed: byScan,
 	}
 	if d.windows.filter == "" {
 		page.full = r.Sequence // each collection brings everything

@@ -93,6 +93,48 @@ func TestHostOutOfQuarantineIsBroughtWholeAfterAFullCollectionThatItMissed(t *te
 	}
 }
 
+// What can be read of a host that stays broken after a full collection that it missed is brought once more, and not with each try.
+func TestWhatCanBeReadOfAQuarantinedHostIsBroughtOnceAfterAFullCollectionThatItMissed(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		h.Detections(60)
+		first := time.Now().Add(-48 * time.Hour)
+		for number := 4; number <= 6; number++ { // of host 20
+			h.Edit(number, func(d *qualyssim.ScriptedDetection) { d.First = first })
+		}
+		settings := trackedDaily()
+		settings.Collect = "processed"
+		c := run(h, settings)
+		h.Advance(22*time.Hour + 30*time.Minute)
+		h.Break(20, true)
+		for range 5 { // over the full collection
+			for number := 4; number <= 6; number++ {
+				h.Edit(number, func(d *qualyssim.ScriptedDetection) { d.Processed, d.Found = time.Now(), time.Now() })
+			}
+			h.Advance(time.Hour)
+		}
+		require.Equal(t, 1, c.Quarantined())
+		counts := h.Backend.Counts()
+		assert.Equal(t, 2, counts["detection 4 Active"])
+		assert.Equal(t, 2, counts["detection 5 Active"])
+		h.Stop()
+		c = run(h, settings)
+		h.Edit(5, func(d *qualyssim.ScriptedDetection) { d.Severity = 5 })
+		h.Advance(time.Hour)
+		require.Equal(t, 1, c.Quarantined())
+		counts = h.Backend.Counts()
+		assert.Equal(t, 2, counts["detection 4 Active"], "after a restart")
+		assert.Equal(t, 3, counts["detection 5 Active"], "it has changed")
+		h.Break(20, false)
+		h.Advance(2 * time.Hour)
+		require.Zero(t, c.Quarantined())
+		counts = h.Backend.Counts()
+		assert.Equal(t, 2, counts["detection 4 Active"])
+		assert.Equal(t, 3, counts["detection 5 Active"])
+		assert.Equal(t, 2, counts["detection 6 Active"])
+		assert.Empty(t, removedCounts(h))
+	})
+}
+
 // What changes around the beginning of a full collection that gives way is asked for by it, and by the windows that interrupt it.
 func TestFullCollectionAndWindowsBringAChangeOnceBetweenThem(t *testing.T) {
 	for _, overlap := range []time.Duration{0, time.Hour} {

@@ -185,7 +185,7 @@ func (r *hostReader) work(ctx context.Context, w *worker, j *job, decide engine.
 			if host == nil || host.host != item.Unit {
 				host = r.follow(ctx, item.Unit)
 			}
-			if host.meets(item) && d == engine.Take && host.page.leaveOut {
+			if host.meets(item) && d == engine.Take {
 				d = engine.Duplicate
 			}
 		}
@@ -241,6 +241,11 @@ func (r *hostReader) work(ctx context.Context, w *worker, j *job, decide engine.
 		case err == io.EOF:
 		case err != nil:
 			err = &engine.UnitError{Unit: w.records.Host(), Err: w.hosts.Locate(err)}
+			if host != nil {
+				if write := host.broke(); write != nil {
+					writes = append(writes, write)
+				}
+			}
 		}
 		res := result{chunk: engine.Chunk{Chunk: w.records.Take(), Duplicates: duplicates, Writes: writes}}
 		duplicates, writes = nil, nil

@@ -4,6 +4,7 @@
 package dataset
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -156,6 +157,8 @@ type trackedPage struct {
 	// leaveOut is whether detections that differ in nothing but what changes with every scan are left out, and keepFixed whether
 	// that is known of what is Fixed, too.
 	leaveOut, keepFixed bool
+	// again is whether quarantined hosts are tried that have missed a full collection: they are brought whole, but once.
+	again bool
 }
 
 // begin begins to follow a host.
@@ -173,9 +176,9 @@ func (t *tracked) begin(ctx context.Context, host uint64, page trackedPage) *tra
 	return f
 }
 
-// meets takes note of a detection, and reports whether it was delivered before and differs in nothing but what changes with every
-// scan.
-func (f *tracking) meets(item *records.Item) (unchanged bool) {
+// meets takes note of a detection, and reports whether it is left out: it was delivered before, and differs in nothing but what
+// changes with every scan.
+func (f *tracking) meets(item *records.Item) (leftOut bool) {
 	one := trackedEntry{key: item.Key, qid: item.QID, hash: uint32(item.Stable)}
 	if item.Unique {
 		one.qid |= uniqueBit
@@ -189,7 +192,9 @@ func (f *tracking) meets(item *records.Item) (unchanged bool) {
 	f.brought = append(f.brought, one)
 	for _, all := range []trackedEntries{f.stored.Open, f.stored.Gone} {
 		if known, found := all.find(item.Key); found {
-			return known == one
+			again := known.again()
+			known.qid &^= againBit
+			return known == one && (f.page.leaveOut || f.page.again && again)
 		}
 	}
 	return false
@@ -198,10 +203,7 @@ func (f *tracking) meets(item *records.Item) (unchanged bool) {
 // end returns what writes the host as it is now, nil: there is nothing to write.
 func (f *tracking) end() func(tx *checkpoint.Tx) {
 	brought := encodeTracked(f.brought)
-	now := trackedHost{Run: f.stored.Run, Listed: f.stored.Listed, Asset: f.asset}
-	if now.Asset == 0 {
-		now.Asset = f.stored.Asset
-	}
+	now := trackedHost{Run: f.stored.Run, Listed: f.stored.Listed, Asset: cmp.Or(f.asset, f.stored.Asset)}
 	all := f.brought[:0]
 	for i := range brought.len() {
 		if one := brought.at(i); !one.fixed() || f.page.keepFixed {
@@ -215,6 +217,7 @@ func (f *tracking) end() func(tx *checkpoint.Tx) {
 			if _, found := brought.find(one.key); found {
 				continue
 			}
+			one.qid &^= againBit
 			switch {
 			case !one.fixed():
 				*to = append(*to, one)
@@ -240,6 +243,38 @@ func (f *tracking) end() func(tx *checkpoint.Tx) {
 	if now.Open.len() == 0 && now.Gone.len() == 0 && f.stored.Open.len() == 0 && f.stored.Gone.len() == 0 {
 		return nil
 	}
+	return f.write(now)
+}
+
+// broke returns what writes a host of which more was to come, nil: there is nothing to write. Only what was brought is noted, so that
+// the next try does not bring it again.
+func (f *tracking) broke() func(tx *checkpoint.Tx) {
+	if !f.page.again || len(f.brought) == 0 {
+		return nil
+	}
+	brought := encodeTracked(f.brought)
+	now := trackedHost{Run: f.stored.Run, Listed: f.stored.Listed, Asset: cmp.Or(f.asset, f.stored.Asset)}
+	var open, gone []trackedEntry
+	for i := range brought.len() {
+		one := brought.at(i)
+		one.qid |= againBit
+		open = append(open, one)
+	}
+	rest := func(from trackedEntries, to *[]trackedEntry) {
+		for i := range from.len() {
+			if _, found := brought.find(from.key(i)); !found {
+				*to = append(*to, from.at(i))
+			}
+		}
+	}
+	rest(f.stored.Open, &open)
+	rest(f.stored.Gone, &gone)
+	now.Open, now.Gone = encodeTracked(open), encodeTracked(gone)
+	return f.write(now)
+}
+
+// write returns what writes the host.
+func (f *tracking) write(now trackedHost) func(tx *checkpoint.Tx) {
 	return func(tx *checkpoint.Tx) {
 		t := f.tracked
 		t.mu.Lock()
