@@ -23,7 +23,10 @@ type builder struct {
 	share     bool // whether records have values in common
 	// collection is the ID of the collection, which every record carries.
 	collection string
-	keep       func(*Item) bool
+	// common are the attributes that all records of a dataset and of a collection have, those of commonOf.
+	common   sharedMap
+	commonOf commonOf
+	keep     func(*Item) bool
 
 	item    Item // of the record in work
 	json    []byte
@@ -31,6 +34,12 @@ type builder struct {
 	ready   []Chunk // closed before they were taken
 	records plog.LogRecordSlice
 	open    bool // whether current has the resource of the next record
+}
+
+// commonOf says which records have attributes in common.
+type commonOf struct {
+	dataset    *dataset
+	collection string
 }
 
 func newBuilder(settings Settings) builder {
@@ -108,13 +117,17 @@ func (b *builder) record(dataset *dataset, says uint64, extra int) plog.LogRecor
 	lr.SetObservedTimestamp(b.collected)
 	lr.SetTimestamp(b.collected)
 	lr.SetEventName(dataset.event)
-	attrs := lr.Attributes()
-	attrs.EnsureCapacity(3 + extra)
-	attrs.PutStr(attrLogType, dataset.logType)
-	attrs.PutStr(attrUID, b.uid(says))
-	if b.collection != "" {
-		attrs.PutStr(attrCollectionID, b.collection)
+	if of := (commonOf{dataset, b.collection}); b.commonOf != of {
+		attrs := pcommon.NewMap()
+		attrs.PutStr(attrLogType, dataset.logType)
+		if b.collection != "" {
+			attrs.PutStr(attrCollectionID, b.collection)
+		}
+		b.common, b.commonOf = newSharedMap(attrs, b.share), of
 	}
+	attrs := lr.Attributes()
+	b.common.put(attrs, 1+extra)
+	attrs.PutStr(attrUID, b.uid(says))
 	b.current.Items = append(b.current.Items, b.item)
 	b.current.Bytes += int(b.item.Bytes)
 	return lr

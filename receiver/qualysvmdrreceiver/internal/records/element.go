@@ -246,7 +246,7 @@ func (t *tape) attributes(x *xmlstream.Reader, n *element, k *key, byName bool) 
 func (t *tape) ownName(x *xmlstream.Reader, k *key) *key {
 	for i := range x.Attrs() {
 		if attr, text := x.Attr(i); string(attr) == "name" && len(text) > 0 {
-			return t.interner.keyOf(text)
+			return t.interner.named(text)
 		}
 	}
 	return k

@@ -29,6 +29,14 @@ type element struct {
 	body     bool // its children stand beside LogType
 	kept     bool // is known to later records, too
 	next     *element
+	last     knownAttribute
+}
+
+// knownAttribute is the attribute that an element with the key of had last, if that is known to later records, too.
+type knownAttribute struct {
+	of    *key
+	name  string
+	found *attribute
 }
 
 // keyIn returns the key of the element as a child of parent.
@@ -249,6 +257,15 @@ func (n *interner) keyOf(text []byte) *key {
 	return found
 }
 
+// named returns the key of a member of that name: without looking it up, if it is the one that followed last time.
+func (n *interner) named(text []byte) *key {
+	if next := n.member.next; next != nil && next.text == string(text) {
+		n.member = next
+		return next
+	}
+	return n.memberOf(text)
+}
+
 // expected returns the key of a member whose name is written as raw, a JSON string, if that is the one that followed last
 // time, as it nearly always is. Otherwise it returns nil, and memberOf is for what raw says.
 func (n *interner) expected(raw []byte) *key {
@@ -274,6 +291,9 @@ func (n *interner) memberOf(text []byte) *key {
 
 // attribute returns what becomes of an attribute of the element that has the key k.
 func (n *interner) attribute(of *element, k *key, attr []byte) *attribute {
+	if of.last.of == k && of.last.name == string(attr) {
+		return of.last.found
+	}
 	n.scratch = append(append(append(n.scratch[:0], k.text...), 0), attr...)
 	found := n.attributes.get(n.scratch)
 	if found == nil {
@@ -288,6 +308,8 @@ func (n *interner) attribute(of *element, k *key, attr []byte) *attribute {
 	}
 	if !found.key.kept {
 		n.passed += len(found.key.quoted)
+	} else if k.kept && len(attr) <= maxName {
+		of.last = knownAttribute{of: k, name: string(attr), found: found}
 	}
 	return found
 }

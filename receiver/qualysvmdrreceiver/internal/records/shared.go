@@ -9,9 +9,10 @@ import (
 	"go.opentelemetry.io/collector/pdata/xpdata"
 )
 
-// sharedMap is a map that many records say: what is known of their host, or of their entry. Copying its values takes as long
-// as all else that is done for a record, so that the records share them: each has the keys, and they have the values in common.
-// Nobody notices, as records are marked read-only before they are offered: whoever changes them later has copied them first.
+// sharedMap is a map that many records say: what is known of their host, of their entry, or of their collection. Copying its
+// values takes as long as all else that is done for a record, so that the records share them: each has the keys, and they have
+// the values in common. Nobody notices, as records are marked read-only before they are offered: whoever changes them later has
+// copied them first.
 type sharedMap struct {
 	values  pcommon.Map
 	builder *xpdata.MapBuilder // holds the same values, nil: each record gets copies

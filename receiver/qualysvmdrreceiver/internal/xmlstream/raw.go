@@ -25,7 +25,7 @@ func (r *Reader) Raw(dst []byte, limit int) (out []byte, done bool, err error) {
 	default:
 		r.save()
 		dst = append(dst, r.buf[r.pos-r.tagLen:r.pos]...)
-		r.raw = rawScan{name: r.name, open: 1}
+		r.raw = rawScan{name: r.Name(), open: 1}
 		if r.mode == inEmptyTag {
 			r.raw.open = 0
 		}

@@ -65,16 +65,22 @@ type Reader struct {
 	starts  [MaxDepth + 1]int // where in names each begins, and where the next would
 	unsaved bool              // the name of the innermost one is not in names, but only in name
 
-	name     []byte
-	tagLen   int // bytes of the last start tag, which end at pos
-	attrs    []attr
-	values   []byte // attribute values that differ from what is written
-	data     []byte
-	decoded  []byte // text that differs from what is written
-	cdata    bool
-	repaired int64
-	raw      rawScan
+	name      stretch
+	nameSaved bool // whether name is in names, and not in the window
+	tagLen    int  // bytes of the last start tag, which end at pos
+	attrs     []attr
+	values    []byte // attribute values that differ from what is written
+	data      stretch
+	isDecoded bool   // whether the text is decoded, and not data
+	decoded   []byte // text that differs from what is written
+	cdata     bool
+	repaired  int64
+	raw       rawScan
 }
+
+// stretch is where something is in a buffer. A slice of it would be a pointer, and each that is stored takes time while the
+// garbage collector works.
+type stretch struct{ from, to int }
 
 // NewReader returns a Reader of the one document in src. It reads no further
 // than it needs for the next token, up to 64 KiB at a time, and through the end
@@ -215,8 +221,13 @@ func (r *Reader) Skip() error {
 	return nil
 }
 
-// Name returns the name of the last StartElement or EndElement.
-func (r *Reader) Name() []byte { return r.name }
+// Name returns the name of the StartElement or EndElement that was the last token.
+func (r *Reader) Name() []byte {
+	if r.nameSaved {
+		return r.names[r.name.from:r.name.to]
+	}
+	return r.buf[r.name.from:r.name.to]
+}
 
 // Attrs returns the number of attributes of the last StartElement.
 func (r *Reader) Attrs() int { return len(r.attrs) }
@@ -230,7 +241,12 @@ func (r *Reader) Attr(i int) (name, value []byte) {
 // Text returns the last Text: one piece of character data, decoded. A value can
 // come in several: comments, processing instructions and the borders of CDATA
 // sections split it, and so does a length beyond 64 KiB, but never a rune.
-func (r *Reader) Text() []byte { return r.data }
+func (r *Reader) Text() []byte {
+	if r.isDecoded {
+		return r.decoded
+	}
+	return r.buf[r.data.from:r.data.to]
+}
 
 // CDATA reports whether the last Text stood in a CDATA section.
 func (r *Reader) CDATA() bool { return r.cdata }

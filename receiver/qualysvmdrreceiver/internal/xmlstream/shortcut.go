@@ -19,7 +19,7 @@ func (r *Reader) Expect(name string) bool {
 		r.save()
 	}
 	r.attrs = r.attrs[:0]
-	r.begin(p[1:n+1], n+2)
+	r.begin(n, n+2)
 	r.kind = StartElement
 	return true
 }
@@ -37,7 +37,7 @@ func (r *Reader) Leaf() bool {
 	if r.mode == inEmptyTag {
 		r.mode = inContent
 		r.closeLeaf()
-		r.data = nil
+		r.isDecoded, r.data = false, stretch{}
 		return true
 	}
 	p := r.unread()
@@ -46,7 +46,7 @@ func (r *Reader) Leaf() bool {
 	case len(p)-n < len("</"):
 		return false
 	case p[n+1] == '/':
-		return r.endLeaf(p[:n], n, text)
+		return r.endLeaf(0, n, n, text)
 	case n > 0 || !bytes.HasPrefix(p, openCDATA):
 		return false
 	}
@@ -54,18 +54,19 @@ func (r *Reader) Leaf() bool {
 	if !bytes.HasPrefix(p[n:], cdataEnd) {
 		return false
 	}
-	return r.endLeaf(p[len(openCDATA):n], n+len(cdataEnd), cdataSection)
+	return r.endLeaf(len(openCDATA), n, n+len(cdataEnd), cdataSection)
 }
 
-// endLeaf ends the innermost element with the text data, if its end tag begins n bytes ahead.
-func (r *Reader) endLeaf(data []byte, n int, where place) bool {
-	name := r.name
+// endLeaf ends the innermost element with the unread bytes from index from up to to as its text, if its end tag begins n bytes
+// ahead.
+func (r *Reader) endLeaf(from, to, n int, where place) bool {
+	name := r.Name()
 	tag := r.unread()[n:]
 	size := len("</") + len(name) + len(">")
 	if len(tag) < size || tag[size-1] != '>' || string(tag[:2]) != "</" || string(tag[2:size-1]) != string(name) {
 		return false
 	}
-	r.hand(data, n+size, where)
+	r.hand(from, to, n+size, where)
 	r.closeLeaf()
 	return true
 }

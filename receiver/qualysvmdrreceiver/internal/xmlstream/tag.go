@@ -237,13 +237,14 @@ func (r *Reader) open(name []byte, tagLen int) (Kind, error) {
 	}
 	r.begun = true
 	r.root = true
-	r.begin(name, tagLen)
+	r.begin(len(name), tagLen)
 	return StartElement, nil
 }
 
-// begin makes the element of a start tag of tagLen bytes, which it consumes, the innermost one.
-func (r *Reader) begin(name []byte, tagLen int) {
-	r.name = name
+// begin makes the element of a start tag of tagLen bytes, which it consumes, the innermost one. Its name has nameLen bytes.
+func (r *Reader) begin(nameLen, tagLen int) {
+	from := r.pos + len("<")
+	r.name, r.nameSaved = stretch{from, from + nameLen}, false
 	r.unsaved = true
 	r.depth++
 	r.tagLen = tagLen
@@ -253,15 +254,15 @@ func (r *Reader) begin(name []byte, tagLen int) {
 // save puts the name of the innermost element, which has just begun, where it stays until the element ends.
 func (r *Reader) save() {
 	from := r.starts[r.depth-1]
-	r.names = append(r.names[:from], r.name...)
-	r.name = r.names[from:]
+	r.names = append(r.names[:from], r.Name()...)
+	r.name, r.nameSaved = stretch{from, len(r.names)}, true
 	r.starts[r.depth] = len(r.names)
 	r.unsaved = false
 }
 
 // pop closes the innermost element. Its name stays in place until the next save.
 func (r *Reader) pop() {
-	r.name = r.top()
+	r.name, r.nameSaved = stretch{r.starts[r.depth-1], r.starts[r.depth]}, true
 	r.depth--
 }
 

@@ -14,7 +14,7 @@ func (r *Reader) textPiece() (Kind, error) {
 	p := r.unread()
 	seen := plain(p, 0, text)
 	if seen < len(p) && p[seen] == '<' {
-		return r.hand(p[:seen], seen, text), nil
+		return r.hand(0, seen, seen, text), nil
 	}
 	for {
 		if i := bytes.IndexByte(p[seen:], '<'); i >= 0 {
@@ -34,7 +34,7 @@ func (r *Reader) cdataPiece() (Kind, error) {
 	p := r.unread()
 	seen := plain(p, 0, cdataSection)
 	if seen > 0 && bytes.HasPrefix(p[seen:], cdataEnd) {
-		kind := r.hand(p[:seen], seen, cdataSection)
+		kind := r.hand(0, seen, seen, cdataSection)
 		r.pos += len(cdataEnd)
 		r.mode = inContent
 		return kind, nil
@@ -104,19 +104,21 @@ func (r *Reader) piece(n int, where place) (Kind, error) {
 	p := r.unread()[:n]
 	i := plain(p, 0, where)
 	if i == n {
-		return r.hand(p, n, where), nil
+		return r.hand(0, n, n, where), nil
 	}
 	var err error
 	if r.decoded, err = r.decode(r.decoded[:0], 0, i, n, where); err != nil {
 		return 0, err
 	}
-	return r.hand(r.decoded, n, where), nil
+	r.hand(0, n, n, where)
+	r.isDecoded = true
+	return Text, nil
 }
 
-// hand makes data the current piece of text, and consumes the n bytes it comes
-// from.
-func (r *Reader) hand(data []byte, n int, where place) Kind {
-	r.data = data
+// hand makes the unread bytes from index from up to to the current piece of text,
+// and consumes n bytes.
+func (r *Reader) hand(from, to, n int, where place) Kind {
+	r.data, r.isDecoded = stretch{r.pos + from, r.pos + to}, false
 	r.cdata = where == cdataSection
 	r.pos += n
 	return Text
