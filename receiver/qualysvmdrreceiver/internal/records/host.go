@@ -198,7 +198,7 @@ func (h *host) write(b *builder, detection int) {
 	text := h.tape.text
 	if b.settings.JSON {
 		h.prefix = appendMembers(append(h.prefix[:0], '{'), h.nodes[1:detection], text)
-		h.prefix = append(append(h.prefix, ','), h.nodes[detection].key.quoted...)
+		h.prefix = append(h.prefix, h.nodes[detection].key.member...)
 		h.suffix = h.suffix[:0]
 		if detection+1 < len(h.nodes) {
 			h.suffix = appendMembers(append(h.suffix, ','), h.nodes[detection+1:], text)

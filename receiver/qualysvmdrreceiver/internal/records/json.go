@@ -12,11 +12,12 @@ import (
 // appendMembers appends siblings as the members of a JSON object, without the braces.
 func appendMembers(dst []byte, nodes []node, text []byte) []byte {
 	for i := 0; i < len(nodes); i += int(nodes[i].size) {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
 		n := &nodes[i]
-		dst = append(dst, n.key.quoted...)
+		name := n.key.member
+		if i == 0 {
+			name = n.key.quoted
+		}
+		dst = append(dst, name...)
 		if n.kind == str { // as most are
 			dst = appendQuoted(dst, text[n.off:n.off+n.len])
 			continue

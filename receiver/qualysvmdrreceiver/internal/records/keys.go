@@ -16,6 +16,7 @@ import (
 type key struct {
 	text   string
 	quoted string // as JSON, with the colon
+	member string // the same with the comma that stands before all members but the first
 	hash   uint64
 	role   role
 	kept   bool // is known to later records, too
@@ -25,7 +26,8 @@ type key struct {
 func newKey(text string, r role) *key {
 	text = strings.ToValidUTF8(text, "\ufffd")
 	quoted, _ := jsontext.AppendQuote(nil, text) // it is valid UTF-8
-	return &key{text: text, quoted: string(quoted) + ":", hash: xxhash.Sum64String(text), role: r}
+	member := "," + string(quoted) + ":"
+	return &key{text: text, quoted: member[len(","):], member: member, hash: xxhash.Sum64String(text), role: r}
 }
 
 // words are the words of element names that have a spelling of their own.

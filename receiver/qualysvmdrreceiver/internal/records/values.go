@@ -12,6 +12,9 @@ import (
 
 var errNoTime = errors.New("no time")
 
+// safeDigits is how many digits a number has at most that cannot be beyond 64 bits.
+const safeDigits = 18
+
 // parseInt reads a decimal number as XML elements hold it. It takes nothing but digits with at most a minus before
 // them.
 func parseInt(p []byte) (int64, bool) {
@@ -27,12 +30,12 @@ func parseInt(p []byte) (int64, bool) {
 		limit++
 	}
 	var n uint64
-	for _, c := range digits {
+	for i, c := range digits {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
 		d := uint64(c - '0')
-		if n > (limit-d)/10 {
+		if i >= safeDigits && n > (limit-d)/10 {
 			return 0, false
 		}
 		n = n*10 + d

@@ -19,17 +19,16 @@ const (
 	attribute
 )
 
-// class is what plain has to know about a byte of character data.
+// class is what plain has to know about a byte of character data outside of CDATA.
 type class uint8
 
 const (
 	ordinary  class = iota
 	special         // always needs treatment: carriage returns, control characters
 	multibyte       // belongs to a rune beyond ASCII, or is not UTF-8
-	ampersand       // begins a reference, but in CDATA
+	ampersand       // begins a reference
 	less            // ends text
 	greater         // must not be the last one of "]]>" in text
-	bracket         // can begin the end of CDATA
 )
 
 var classes = func() (t [256]class) {
@@ -44,7 +43,6 @@ var classes = func() (t [256]class) {
 	t['&'] = ampersand
 	t['<'] = less
 	t['>'] = greater
-	t[']'] = bracket
 	return t
 }()
 
@@ -52,8 +50,11 @@ var classes = func() (t [256]class) {
 // no references, line ends to normalise, bytes to repair. It also ends before
 // what ends the data. p must be a part of the window: see word.
 func plain(p []byte, i int, where place) int {
+	if where == cdataSection {
+		return plainCDATA(p, i)
+	}
 	for {
-		i = ordinaryEnd(p, i, where)
+		i = ordinaryEnd(p, i)
 		if i >= len(p) {
 			return len(p)
 		}
@@ -72,15 +73,59 @@ func plain(p []byte, i int, where place) int {
 			if where == text && i >= 2 && p[i-1] == ']' && p[i-2] == ']' {
 				return i
 			}
-		case bracket:
-			if bytes.HasPrefix(p[i:], cdataEnd) {
-				return i
-			}
 		default: // special, ampersand
 			return i
 		}
 		i++
 	}
+}
+
+// plainCDATA is plain in a CDATA section, where the long texts are.
+func plainCDATA(p []byte, i int) int {
+	for i < len(p) {
+		m := cdataMarks(word(p, i))
+		if m == 0 {
+			i += 8
+			for len(p)-i >= 32 {
+				q := (*[32]byte)(p[i:])
+				a, b := cdataMarks(binary.LittleEndian.Uint64(q[:])), cdataMarks(binary.LittleEndian.Uint64(q[8:]))
+				c, d := cdataMarks(binary.LittleEndian.Uint64(q[16:])), cdataMarks(binary.LittleEndian.Uint64(q[24:]))
+				if a|b|c|d == 0 {
+					i += 32
+					continue
+				}
+				if a|b == 0 {
+					i, a, b = i+16, c, d
+				}
+				if a == 0 {
+					i, a = i+8, b
+				}
+				m = a
+				break
+			}
+			if m == 0 {
+				continue
+			}
+		}
+		if i += bits.TrailingZeros64(m) / 8; i >= len(p) {
+			break
+		}
+		switch {
+		case p[i] >= utf8.RuneSelf:
+			for i < len(p) && p[i] >= utf8.RuneSelf {
+				size := plainRune(p[i:])
+				if size == 0 {
+					return i
+				}
+				i += size
+			}
+		case p[i] == ']' && !bytes.HasPrefix(p[i:], cdataEnd):
+			i++
+		default:
+			return i
+		}
+	}
+	return len(p)
 }
 
 // plainRune returns the size of the rune beyond ASCII that p begins with, 0: it has
@@ -113,22 +158,18 @@ func word(p []byte, i int) uint64 {
 	return binary.LittleEndian.Uint64(p[i : i+8])
 }
 
-// ordinaryEnd returns the index of the first byte from p[i] on that is not ordinary, or one that is not in p.
-func ordinaryEnd(p []byte, i int, where place) int {
-	m := textMarks
-	if where == cdataSection {
-		m = cdataMarks
-	}
+// ordinaryEnd returns the index of the first byte from p[i] on that is not ordinary outside of CDATA, or one that is not in p.
+func ordinaryEnd(p []byte, i int) int {
 	for i < len(p) {
 		// Most values are short, so that the first word tells.
-		if marks := m.in(word(p, i)); marks != 0 {
+		if marks := textMarks(word(p, i)); marks != 0 {
 			return i + bits.TrailingZeros64(marks)/8
 		}
 		i += 8
 		for ; len(p)-i >= 32; i += 32 {
 			q := (*[32]byte)(p[i:])
-			a, b := m.in(binary.LittleEndian.Uint64(q[:])), m.in(binary.LittleEndian.Uint64(q[8:]))
-			c, d := m.in(binary.LittleEndian.Uint64(q[16:])), m.in(binary.LittleEndian.Uint64(q[24:]))
+			a, b := textMarks(binary.LittleEndian.Uint64(q[:])), textMarks(binary.LittleEndian.Uint64(q[8:]))
+			c, d := textMarks(binary.LittleEndian.Uint64(q[16:])), textMarks(binary.LittleEndian.Uint64(q[24:]))
 			switch {
 			case a|b|c|d == 0:
 				continue
@@ -146,24 +187,25 @@ func ordinaryEnd(p []byte, i int, where place) int {
 	return i
 }
 
-// marks are the characters of markup that are not ordinary in a place: one, and one that may differ from what is met by
-// the bits of mask. Each is in all bytes of a word.
-type marks struct{ one, mask, other uint64 }
-
-var (
-	cdataMarks = marks{one: ']' * each, other: ']' * each}
-	textMarks  = marks{one: '&' * each, mask: ('<' ^ '>') * each, other: '<' * each}
-)
-
-// in looks at eight bytes at once: it sets the highest bit of each one that is not ordinary. That is what is not ASCII, a
-// control character but tab and newline, or one of the marks. Adding to seven bits of a byte leaves its neighbours
-// alone, and sets its highest bit where the sum reaches 0x80.
-func (m marks) in(x uint64) uint64 {
+// cdataMarks looks at eight bytes at once: it sets the highest bit of each one that is not ordinary in CDATA. That is what is not
+// ASCII, a control character but tab and newline, or a bracket. Adding to seven bits of a byte leaves its neighbours alone, and
+// sets its highest bit where the sum reaches 0x80.
+func cdataMarks(x uint64) uint64 {
 	y := x & low
-	printable := y + (0x80-' ')*each
-	tabOrNewline := (y + (0x80-'\t')*each) &^ (y + (0x80-'\n'-1)*each)
-	unmarked := ((y ^ m.one) + low) & ((y&^m.mask ^ m.other) + low)
-	return (x | ^((printable | tabOrNewline) & unmarked)) & high
+	return (x | ^(allowed(y) & ((y ^ ']'*each) + low))) & high
+}
+
+// textMarks is cdataMarks outside of CDATA, where ampersands and both of < and > take the place of brackets.
+func textMarks(x uint64) uint64 {
+	const lessOrGreater = ('<' ^ '>') * each
+	y := x & low
+	return (x | ^(allowed(y) & ((y ^ '&'*each) + low) & ((y&^lessOrGreater ^ '<'*each) + low))) & high
+}
+
+// allowed sets the highest bit of each of eight bytes of ASCII that is no control character, or is a tab or newline. What it does
+// to the other bits means nothing.
+func allowed(y uint64) uint64 {
+	return y + (0x80-' ')*each | (y+(0x80-'\t')*each)&^(y+(0x80-'\n'-1)*each)
 }
 
 // isChar reports whether XML allows the character (production Char of XML 1.0).
