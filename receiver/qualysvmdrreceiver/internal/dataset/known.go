@@ -52,8 +52,10 @@ type knownHosts struct {
 
 	mu       sync.Mutex // guards everything below
 	document knownDocument
-	// delivered are the IDs of the running collection, in no order, and current is its journal.
+	// delivered are the IDs of the running collection, in no order, carried those of the collection before that it has kept while
+	// it finishes, and current is its journal.
 	delivered []uint64
+	carried   []uint64
 	current   *checkpoint.Journal
 	missed    []missedHost // in order
 	told      []uint64     // in order when a collection finishes
@@ -102,7 +104,7 @@ func senseless(err error) bool {
 func (k *knownHosts) load(ctx context.Context, wanted string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.document, k.delivered, k.current = knownDocument{}, nil, nil
+	k.document, k.delivered, k.carried, k.current = knownDocument{}, nil, nil, nil
 	_, err := k.store.Load(ctx, Hosts+"/known", knownVersion, &k.document)
 	switch {
 	case senseless(err):
@@ -129,6 +131,8 @@ func (k *knownHosts) load(ctx context.Context, wanted string) error {
 	k.current, err = k.scan(ctx, k.document.Current, func(how byte, id uint64, _ []byte) error {
 		if how == hostDelivered {
 			k.delivered = append(k.delivered, id)
+		} else {
+			k.carried = append(k.carried, id)
 		}
 		return nil
 	})
@@ -262,7 +266,7 @@ func (k *knownHosts) begin(collection string) func(tx *checkpoint.Tx) {
 		return func(*checkpoint.Tx) {}
 	}
 	abandoned := k.current
-	k.current, k.delivered = k.store.NewJournal(journalOf(collection), 1), nil
+	k.current, k.delivered, k.carried = k.store.NewJournal(journalOf(collection), 1), nil, nil
 	k.document.Current = collection
 	document := k.document
 	return func(tx *checkpoint.Tx) {

@@ -120,7 +120,7 @@ func (r *removals) finish(ctx context.Context, run *engine.Run) error {
 	k.mu.Unlock()
 	r.collector.Commit(ctx, begin)
 	delivered, told := sortedIDs(k.delivered), sortedIDs(k.told)
-	k.delivered, k.told = delivered, told
+	k.delivered, k.told, k.carried = delivered, told, sortedIDs(k.carried)
 	before, old, err := r.before(ctx)
 	if err != nil {
 		return err
@@ -135,6 +135,17 @@ func (r *removals) finish(ctx context.Context, run *engine.Run) error {
 	if tooMany(len(gone)+c.told, len(l.known), r.share) {
 		run.Withheld = int64(len(gone))
 		c.missed, gone = mergeMissed(c.missed, gone), nil
+	} else if len(k.carried) > 0 {
+		// A try before a crash has kept some of them, whose list told less: told now, they would be told again.
+		var kept []missedHost
+		gone = slices.DeleteFunc(gone, func(one missedHost) bool {
+			carried := contains(k.carried, one.id)
+			if carried {
+				kept = append(kept, one)
+			}
+			return carried
+		})
+		c.missed = mergeMissed(c.missed, kept)
 	}
 	if err := r.tell(ctx, run, gone); err != nil {
 		return err
@@ -314,20 +325,21 @@ func (r *removals) carry(ctx context.Context, delivered []uint64, gone []missedH
 	if k.document.Finished == "" {
 		return nil
 	}
+	before := k.carried
 	var data []byte
+	var ids []uint64
 	flush := func() {
 		stored := data
-		data = nil
+		k.carried = append(k.carried, ids...)
+		data, ids = nil, nil
 		r.collector.Commit(ctx, k.write(func(tx *checkpoint.Tx) { tx.Append(k.current, stored) }))
 	}
 	_, err := k.scan(ctx, k.document.Finished, func(_ byte, id uint64, summary []byte) error {
-		_, again := slices.BinarySearch(delivered, id)
 		_, left := findMissed(gone, id)
-		_, before := slices.BinarySearch(told, id)
-		if again || left || before {
+		if left || contains(delivered, id) || contains(told, id) || contains(before, id) {
 			return nil
 		}
-		data = appendStored(data, hostCarried, id, summary)
+		data, ids = appendStored(data, hostCarried, id, summary), append(ids, id)
 		if len(data) >= carriedAtOnce {
 			flush()
 		}
@@ -353,7 +365,7 @@ func (r *removals) commit(ctx context.Context, run *engine.Run, l *listing, miss
 		document.Listed, document.Withheld = orNow(l.at), int(run.Withheld)
 	}
 	document.Removed = int(run.Removed)
-	k.document, k.missed, k.told, k.delivered, k.current = document, missed, nil, nil, nil
+	k.document, k.missed, k.told, k.delivered, k.carried, k.current = document, missed, nil, nil, nil, nil
 	write := k.write(func(tx *checkpoint.Tx) {
 		tx.Clear(k.missing)
 		tx.Append(k.missing, encodeMissed(missed))
