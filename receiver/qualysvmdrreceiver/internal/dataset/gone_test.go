@@ -14,7 +14,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/harness"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
 )
 
 // A list that tells nothing keeps a host known. After a crash the same collection asks for another one, which tells more.
@@ -67,4 +69,76 @@ func TestHostThatACrashedCollectionHasKeptIsToldOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestEverythingIsGone(t *testing.T) {
+	for _, n := range []int{1, 9, 60} {
+		t.Run(fmt.Sprintf("%d detections", n), func(t *testing.T) {
+			bubble(t, func(h *harness.Harness) {
+				h.Detections(n)
+				run(h, trackedDaily())
+				h.Advance(12 * time.Hour)
+				for i := range n {
+					h.Script.RemoveDetection(int64(10+i/3*10), int64(i+1))
+				}
+				h.Advance(48 * time.Hour)
+				assert.Empty(t, removedCounts(h), "an account that sees nothing any more looks the same")
+				expectWithheld(h, dataset.Vulnerabilities, fmt.Sprintf("%d of %d detections are no longer listed", n, n))
+				h.Stop()
+				settings := trackedDaily()
+				settings.MaxRemovedShare = 1
+				run(h, settings)
+				h.Advance(24 * time.Hour)
+				assert.Len(t, removedCounts(h), n, "the share was raised")
+				h.ExpectState(dataset.Vulnerabilities, health.Collecting)
+			})
+		})
+	}
+	for _, n := range []int{1, 9, 60} {
+		t.Run(fmt.Sprintf("%d hosts", n), func(t *testing.T) {
+			bubble(t, func(h *harness.Harness) {
+				setHosts(h, n)
+				runHosts(h, hostSettings(), nil)
+				h.Advance(time.Hour)
+				removeHosts(h, 0, n)
+				h.Advance(48 * time.Hour)
+				assert.Empty(t, removedHosts(h), "an account that sees nothing any more looks the same")
+				expectWithheld(h, dataset.Hosts, fmt.Sprintf("%d of %d hosts are no longer listed", n, n))
+				h.Stop()
+				settings := hostSettings()
+				settings.MaxRemovedShare = 1
+				runHosts(h, settings, nil)
+				h.Advance(48 * time.Hour)
+				assert.Equal(t, gone(0, n), removedHosts(h), "the share was raised")
+				h.ExpectState(dataset.Hosts, health.Collecting)
+			})
+		})
+	}
+}
+
+func expectWithheld(h *harness.Harness, name, text string) {
+	h.T.Helper()
+	h.ExpectState(name, health.Error)
+	warned := h.Logs.FilterMessageSnippet("needs attention").All()
+	if assert.NotEmpty(h.T, warned) {
+		assert.Contains(h.T, warned[len(warned)-1].ContextMap()["error"], text)
+	}
+}
+
+// With a share of 1 an empty list is believed, but not one that lacks hosts that were just delivered.
+func TestEmptyListBesideHostsTellsNothingWhateverTheShareIs(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		setHosts(h, 5)
+		settings := hostSettings()
+		settings.MaxRemovedShare = 1
+		runHosts(h, settings, nil)
+		h.Advance(time.Hour)
+		removeHosts(h, 0, 2)
+		interceptList(h, func(w http.ResponseWriter, _ func(http.ResponseWriter)) {
+			fmt.Fprint(w, "<HOST_LIST_OUTPUT><RESPONSE><DATETIME>2026-01-01T00:00:00Z</DATETIME></RESPONSE></HOST_LIST_OUTPUT>")
+		})
+		h.Advance(72 * time.Hour)
+		assert.Empty(t, removedHosts(h))
+		h.ExpectState(dataset.Hosts, health.Collecting)
+	})
 }

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// alwaysTold is how many hosts may be gone at once whatever their share of the known ones is.
+	// alwaysTold is how many may be gone at once whatever their share of those known is, unless that is all of them.
 	alwaysTold = 10
 	// carriedAtOnce is how many bytes of known hosts are written in one step.
 	carriedAtOnce = 256 << 10
@@ -31,9 +31,10 @@ type listing struct {
 	// known are the IDs, in order; listed has a bit for each that the list holds.
 	known  []uint64
 	listed []uint64
-	// complete is whether every host stands in the list that is there, and at when it was made, by the server's clock.
-	complete bool
-	at       time.Time
+	// complete is whether every host stands in the list that is there, and at when it was made, by the server's clock. Empty is
+	// whether nothing is known to be there.
+	complete, empty bool
+	at              time.Time
 }
 
 func newListing(known []uint64) *listing {
@@ -89,9 +90,10 @@ func (l *listing) compare(delivered []uint64, missed []missedHost, told []uint64
 	return c
 }
 
-// tooMany reports whether so many of the known hosts are gone at once that the account may just see less.
+// tooMany reports whether so many of those known are gone at once that the account may just see less: or all of them, that it sees
+// nothing any more.
 func tooMany(gone, known int, share float64) bool {
-	return gone > alwaysTold && float64(gone) > share*float64(known)
+	return (gone > alwaysTold || gone == known) && float64(gone) > share*float64(known)
 }
 
 // removals finishes a collection of hosts: it compares the known hosts with a list of all IDs, tells of those that are gone, and
@@ -125,12 +127,15 @@ func (r *removals) finish(ctx context.Context, run *engine.Run) error {
 	if err != nil {
 		return err
 	}
-	l, err := r.ask(ctx, union(delivered, before))
+	l, err := r.ask(ctx, union(delivered, before), len(delivered) > 0)
 	if err != nil {
 		return err
 	}
 	c := r.compare(l, delivered, run)
 	run.Withheld, run.Removed = 0, int64(c.told)
+	if l.empty && !l.complete {
+		run.Withheld = int64(len(l.known) - c.told)
+	}
 	gone := c.gone
 	if tooMany(len(gone)+c.told, len(l.known), r.share) {
 		run.Withheld = int64(len(gone))
@@ -172,8 +177,9 @@ func (r *removals) before(ctx context.Context) ([]uint64, *checkpoint.Journal, e
 	return sortedIDs(ids), journal, err
 }
 
-// ask asks for the list of IDs. One that cannot be had tells nothing. Errors are those that end the collection.
-func (r *removals) ask(ctx context.Context, known []uint64) (*listing, error) {
+// ask asks for the list of IDs. One that cannot be had tells nothing, and an empty one only that nothing is there, where all hosts
+// may be gone at once and none was met. Errors are those that end the collection.
+func (r *removals) ask(ctx context.Context, known []uint64, met bool) (*listing, error) {
 	var l *listing
 	err := r.collector.Ask(ctx, func(ctx context.Context) error {
 		l = newListing(known)
@@ -181,7 +187,8 @@ func (r *removals) ask(ctx context.Context, known []uint64) (*listing, error) {
 			l.mark(one)
 			return nil
 		})
-		l.complete, l.at = err == nil && ids.Complete, ids.ServerTime
+		l.at, l.empty = ids.ServerTime, ids.Empty && !met
+		l.complete = ids.Complete || l.empty && !tooMany(len(known), len(known), r.share)
 		return err
 	})
 	if _, stopped := engine.IsStopped(err); stopped || ctx.Err() != nil {
@@ -189,7 +196,7 @@ func (r *removals) ask(ctx context.Context, known []uint64) (*listing, error) {
 	}
 	if err != nil {
 		r.known.log.Warn("the list of host IDs cannot be had; hosts that are gone are told with a later collection", zap.Error(err))
-	} else if !l.complete {
+	} else if !l.complete && !l.empty {
 		r.known.log.Warn("the list of host IDs is empty or not complete; hosts that are gone are told with a later collection")
 	}
 	return l, nil
@@ -362,7 +369,10 @@ func (r *removals) commit(ctx context.Context, run *engine.Run, l *listing, miss
 		Fingerprint: k.document.Fingerprint, Finished: run.ID, Hosts: hosts, Listed: k.document.Listed, Withheld: k.document.Withheld,
 	}
 	if l.complete {
-		document.Listed, document.Withheld = orNow(l.at), int(run.Withheld)
+		document.Listed = orNow(l.at)
+	}
+	if l.complete || l.empty {
+		document.Withheld = int(run.Withheld)
 	}
 	document.Removed = int(run.Removed)
 	k.document, k.missed, k.told, k.delivered, k.carried, k.current = document, missed, nil, nil, nil, nil

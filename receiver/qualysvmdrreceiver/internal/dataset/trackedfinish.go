@@ -123,7 +123,7 @@ func (t *tracked) withheld(ctx context.Context, run *engine.Run, ids []uint64) (
 	if err != nil {
 		return 0, 0, err
 	}
-	if tooMany(gone, gone+left, t.share) || left == 0 {
+	if tooMany(gone, gone+left, t.share) {
 		return int64(gone), gone + left, nil
 	}
 	return 0, gone + left, nil

@@ -94,6 +94,8 @@ type HostIDs struct {
 	// Complete is true for a response that was read to its end, has no WARNING and at least one ID: only such a one shows that
 	// a host is not there.
 	Complete bool
+	// Empty is true for a response like that without an ID: no host is there, or the account sees none any more.
+	Empty bool
 }
 
 // HostIDs asks for the IDs of all hosts that q selects, in one response, and calls visit for each range of them, while they
@@ -111,7 +113,8 @@ func (c *Client) HostIDs(ctx context.Context, q HostQuery, visit func(IDRange) e
 		met = true
 		return visit(r)
 	})
-	return HostIDs{ServerTime: l.time(), Complete: err == nil && met && l.warning == warning{}}, err
+	whole := err == nil && l.warning == warning{}
+	return HostIDs{ServerTime: l.time(), Complete: whole && met, Empty: whole && !met}, err
 }
 
 // selecting returns the parameters that select hosts: the others choose what is shown of them.
