@@ -306,12 +306,16 @@ func (p *detectionPage) follow() func(context.Context, uint64) *tracking {
 	}
 	everything := r.Pass.Filter == "" && r.Pass.Units == nil
 	byScan := d.windows.filter == qualys.ProcessedAfter || d.windows.filter == qualys.ScannedAfter
+	generation := d.tracked.generation()
 	page := trackedPage{
-		run: r.Sequence, full: r.Full, at: orNow(p.page.ServerTime()).UTC(), whole: everything,
+		run: mark(generation, r.Sequence), at: orNow(p.page.ServerTime()).UTC(), whole: everything,
 		leaveOut: byScan && r.Pass.Filter != "", again: byScan && r.Pass.Filter == "" && !everything, keepFixed: byScan,
 	}
-	if d.windows.filter == "" {
-		page.full = r.Sequence // each collection brings everything
+	switch {
+	case d.windows.filter == "":
+		page.full = page.run // each collection brings everything
+	case r.Full != 0:
+		page.full = mark(generation, r.Full)
 	}
 	return func(ctx context.Context, host uint64) *tracking { return d.tracked.begin(ctx, host, page) }
 }

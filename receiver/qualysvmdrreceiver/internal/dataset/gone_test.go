@@ -4,16 +4,21 @@
 package dataset_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/extension/xextension/storage"
+	"go.opentelemetry.io/collector/pdata/plog"
 
+	"github.com/otel-qualys/qualysvmdr/examples/simulator/qualyssim"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/harness"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
@@ -140,5 +145,148 @@ func TestEmptyListBesideHostsTellsNothingWhateverTheShareIs(t *testing.T) {
 		h.Advance(72 * time.Hour)
 		assert.Empty(t, removedHosts(h))
 		h.ExpectState(dataset.Hosts, health.Collecting)
+	})
+}
+
+func TestWhatIsLeftOfAnEarlierTrackingIsNotGone(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		h.Detections(60)
+		run(h, trackedDaily())
+		h.Advance(12 * time.Hour)
+		h.Stop()
+		require.NoError(t, h.Storage.Delete(t.Context(), "journal/vulnerabilities/tracked/0"))
+		untracked := trackedDaily()
+		untracked.Track = false
+		run(h, untracked)
+		h.Change(4, func(d *qualyssim.ScriptedDetection) { d.Status = qualyssim.StatusFixed })
+		host, _ := h.Script.Host(50)
+		h.Script.RemoveHost(50)
+		h.Advance(24 * time.Hour)
+		h.Stop()
+		run(h, trackedDaily())
+		h.Advance(48 * time.Hour)
+		host.Detections[0].Updated = time.Now()
+		host.Detections = host.Detections[:1]
+		h.Script.SetHost(50, host) // it is back, with one of three
+		h.Advance(48 * time.Hour)
+		assert.Empty(t, removedCounts(h))
+		h.Script.RemoveDetection(20, 6)
+		h.Script.RemoveDetection(50, 13)
+		h.Advance(24 * time.Hour)
+		assert.Equal(t, harness.Times(1, "removed detection 6", "removed detection 13"), removedCounts(h), "of the new tracking it is")
+	})
+}
+
+// What earlier versions have stored has no generation: the upper half of a host's mark is 0, and the document lacks it.
+func TestTrackedDetectionsOfAnEarlierVersionAreKnown(t *testing.T) {
+	for _, test := range []struct {
+		name, instead string
+		told          map[string]int
+	}{
+		{"of this account", "", harness.Times(1, "removed detection 2", "removed detection 4")},
+		{"in part of another account", `,"foreign":"1999-12-31T00:00:00Z"`, harness.Times(1, "removed detection 4")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(h *harness.Harness) {
+				h.Detections(60)
+				run(h, trackedDaily())
+				h.Advance(12 * time.Hour)
+				h.Stop()
+				generation := regexp.MustCompile(`,"generation":\d+`)
+				for _, key := range h.Storage.(*harness.Storage).Keys() {
+					value, err := h.Storage.Get(t.Context(), key)
+					require.NoError(t, err)
+					switch {
+					case key == "document/vulnerabilities/tracked":
+						require.Regexp(t, generation, string(value))
+						value = generation.ReplaceAll(value, []byte(test.instead))
+					case strings.HasPrefix(key, knownHost):
+						clear(value[5:9])
+					}
+					require.NoError(t, h.Storage.Set(t.Context(), key, value))
+				}
+				h.Script.RemoveDetection(10, 2)
+				run(h, trackedDaily())
+				h.Advance(24 * time.Hour)
+				h.Script.RemoveDetection(20, 4)
+				h.Advance(24 * time.Hour)
+				assert.Equal(t, test.told, removedCounts(h))
+			})
+		})
+	}
+}
+
+func TestAnotherAccountRepeatsNothingThatWasDelivered(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		h.Detections(12)
+		settings := trackedDaily()
+		settings.Collect, settings.Full = "processed", 7*24*time.Hour
+		run(h, settings)
+		h.Advance(90 * time.Minute)
+		h.Stop()
+		settings.Account = "another user"
+		run(h, settings)
+		for range 3 {
+			for i := 1; i <= 12; i++ {
+				h.Edit(i, func(d *qualyssim.ScriptedDetection) { d.Processed = time.Now() })
+			}
+			h.Advance(time.Hour)
+		}
+		h.ExpectDelivered(h.EachOnce())
+	})
+}
+
+// A restart on another machine, or after the clock was corrected: what happened is told by collections, not by clocks.
+func TestAnotherAccountAfterTheLocalClockWasSetBack(t *testing.T) {
+	var disk storage.Client
+	another := trackedDaily()
+	another.Account = "another user"
+	bubble(t, func(h *harness.Harness) {
+		disk = h.Storage
+		h.Detections(60)
+		run(h, trackedDaily())
+		h.Advance(30 * time.Hour)
+		h.Stop()
+		run(h, another)
+		h.Advance(time.Minute)
+	})
+	bubble(t, func(h *harness.Harness) { // which begins at the same time as the one before
+		h.Storage = disk
+		h.Detections(60)
+		h.Script.RemoveDetection(10, 2) // of the account before
+		h.Sim.Advance(30 * time.Hour)
+		run(h, another)
+		h.Advance(12 * time.Hour)
+		h.Script.RemoveDetection(20, 4)
+		h.Advance(72 * time.Hour)
+		assert.Equal(t, harness.Times(1, "removed detection 4"), removedCounts(h))
+	})
+}
+
+func TestAnotherAccountWithinAFullCollectionThatAFastClockBegan(t *testing.T) {
+	var disk storage.Client
+	bubble(t, func(h *harness.Harness) {
+		disk = h.Storage
+		h.Detections(90)
+		run(h, trackedDaily())
+		h.Advance(23*time.Hour + 30*time.Minute)
+		h.Backend.Decide(func(context.Context, plog.Logs) error {
+			harness.Slow(5 * time.Minute)
+			return nil
+		})
+		h.Advance(90 * time.Minute) // the full collection has begun
+		h.Stop()
+	})
+	bubble(t, func(h *harness.Harness) { // which begins at the same time as the one before
+		h.Storage = disk
+		h.Detections(90)
+		h.Script.RemoveHost(10) // which was read, and which that user does not see
+		h.Script.RemoveHost(300)
+		h.Sim.Advance(25 * time.Hour)
+		settings := trackedDaily()
+		settings.Account = "another user"
+		run(h, settings)
+		h.Advance(72 * time.Hour)
+		assert.Empty(t, removedCounts(h))
 	})
 }

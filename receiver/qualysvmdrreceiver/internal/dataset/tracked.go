@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"sync"
@@ -53,8 +54,10 @@ type tracked struct {
 type trackedDocument struct {
 	// Account is a hash of the account, the endpoint and what selects the detections.
 	Account string `json:"account"`
-	// Foreign, if not zero, is since when the detections are listed for that account, by the local clock, while some of what is
-	// tracked is of another one, or it is not known of whom: what that account does not see is not gone.
+	// Generation tells what is listed for that account from what was listed for another one, or before detections were not tracked
+	// for a while. It is random, as the one before may not be known; 0: earlier versions had none.
+	Generation uint32 `json:"generation,omitempty"`
+	// Foreign is not zero where an earlier version has stored that some of it is of another account.
 	Foreign time.Time `json:"foreign,omitzero"`
 	// Told is how many removals a full collection has told of, and Run its sequence number.
 	Run  uint64 `json:"run,omitempty"`
@@ -66,11 +69,11 @@ func (t *tracked) load(ctx context.Context, account string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var stored trackedDocument
-	found, err := t.store.Load(ctx, trackedName, trackedVersion, &stored)
+	_, err := t.store.Load(ctx, trackedName, trackedVersion, &stored)
 	switch {
 	case senseless(err):
 		t.log.Error("tracked detections cannot be read; what is gone by now is not told", zap.Error(err))
-		found, stored = true, trackedDocument{}
+		stored = trackedDocument{}
 	case err != nil:
 		return fmt.Errorf("reading tracked detections: %w", err)
 	}
@@ -82,20 +85,24 @@ func (t *tracked) load(ctx context.Context, account string) error {
 		return fmt.Errorf("reading the hosts of tracked detections: %w", err)
 	}
 	t.journal, t.ids = journal, hostIDs{sorted: decodeIDs(data)}
-	if stored.Account == account {
+	if stored.Account == account && stored.Foreign.IsZero() {
 		t.document = stored
 		return nil
 	}
-	t.document = trackedDocument{Account: account}
-	if found {
-		t.document.Foreign = time.Now()
-	}
+	t.document = trackedDocument{Account: account, Generation: max(1, rand.Uint32())}
 	document := t.document
 	// At once: what the account is told of from now on must not be taken for what the one before was told of, should that return.
 	if err := t.store.Update(ctx, func(tx *checkpoint.Tx) { tx.Put(trackedName, trackedVersion, document) }); err != nil {
 		return fmt.Errorf("tracked detections: %w", err)
 	}
 	return nil
+}
+
+// generation is that of what is listed now.
+func (t *tracked) generation() uint32 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.document.Generation
 }
 
 // forgetTracked deletes what is stored of detections that are not tracked any more: what changes from now on would not be known.
@@ -149,7 +156,7 @@ type tracking struct {
 
 // trackedPage is what is known of the page that a host is read in.
 type trackedPage struct {
-	// run is the sequence number of the collection, and full that of the full collection that it interrupts or is, 0: none.
+	// run is the mark of the collection, and full that of the full collection that it interrupts or is, 0: none.
 	run, full uint64
 	at        time.Time
 	// whole is whether everything open of a host is asked for; otherwise only some of it.
@@ -163,13 +170,15 @@ type trackedPage struct {
 
 // begin begins to follow a host.
 func (t *tracked) begin(ctx context.Context, host uint64, page trackedPage) *tracking {
-	f := &tracking{tracked: t, host: host, page: page}
+	f := &tracking{tracked: t, host: host, page: page, stored: trackedHost{Run: mark(generationOf(page.run), 0)}}
 	values, err := t.store.LoadBytes(ctx, trackedKey(host))
 	switch {
 	case err != nil:
 		f.err = fmt.Errorf("tracked detections: %w", err)
 	case values[0] != nil:
-		if f.stored, err = parseTrackedHost(values[0]); err != nil {
+		if stored, err := parseTrackedHost(values[0]); err == nil {
+			f.stored = stored
+		} else {
 			t.log.Warn("tracked detections of a host cannot be read; what is gone of it by now is not told", zap.Uint64("host", host), zap.Error(err))
 		}
 	}
@@ -239,6 +248,9 @@ func (f *tracking) end() func(tx *checkpoint.Tx) {
 		rest(f.stored.Open, &all)
 	}
 	rest(f.stored.Gone, &gone)
+	if generationOf(now.Run) != generationOf(f.stored.Run) {
+		gone = nil // it was not listed for this account, or may have been fixed while nothing was tracked
+	}
 	now.Open, now.Gone = encodeTracked(all), encodeTracked(gone)
 	if now.Open.len() == 0 && now.Gone.len() == 0 && f.stored.Open.len() == 0 && f.stored.Gone.len() == 0 {
 		return nil

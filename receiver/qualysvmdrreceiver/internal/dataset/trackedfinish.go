@@ -37,17 +37,17 @@ func (t *tracked) finish(ctx context.Context, run *engine.Run, how completeness)
 	t.mu.Lock()
 	ids, document := t.ids.all(), t.document
 	t.mu.Unlock()
-	foreign := !document.Foreign.IsZero()
-	if how == incomplete || foreign && run.Began.Before(document.Foreign) {
-		return nil // a part of it was listed for another account
+	if how == incomplete {
+		return nil
 	}
+	full := mark(document.Generation, run.Sequence)
 	run.Removed, run.Withheld = 0, 0
 	if document.Run == run.Sequence {
 		run.Removed = document.Told
 	}
-	tell := how == complete && !foreign
+	tell := how == complete
 	if tell {
-		withheld, known, err := t.withheld(ctx, run, ids)
+		withheld, known, err := t.withheld(ctx, full, ids)
 		if err != nil {
 			return err
 		}
@@ -57,19 +57,15 @@ func (t *tracked) finish(ctx context.Context, run *engine.Run, how completeness)
 			return nil // it may come back, or be told when the share is raised
 		}
 	}
-	s := &sweep{tracked: t, run: run, tell: tell, builder: records.NewRemovals(t.records)}
+	s := &sweep{tracked: t, run: run, full: full, tell: tell, builder: records.NewRemovals(t.records)}
 	s.builder.Begin(run.Start, run.ID)
-	if err := t.each(ctx, ids, func(id uint64, host *trackedHost) error { return s.host(ctx, id, host) }); err != nil {
+	if err := t.each(ctx, document.Generation, ids, func(id uint64, host *trackedHost) error { return s.host(ctx, id, host) }); err != nil {
 		return err
 	}
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
 	t.mu.Lock()
-	t.document.Foreign = document.Foreign
-	if how == complete {
-		t.document.Foreign = trackedDocument{}.Foreign
-	}
 	document = t.document
 	t.ids = hostIDs{sorted: s.kept}
 	t.mu.Unlock()
@@ -83,8 +79,9 @@ func (t *tracked) finish(ctx context.Context, run *engine.Run, how completeness)
 	return nil
 }
 
-// each calls fn for the hosts in turn; of one of which nothing is stored, or nothing that can be read, host is nil.
-func (t *tracked) each(ctx context.Context, ids []uint64, fn func(id uint64, host *trackedHost) error) error {
+// each calls fn for the hosts in turn; of one of which nothing is stored, nothing of this generation, or nothing that can be read,
+// host is nil.
+func (t *tracked) each(ctx context.Context, generation uint32, ids []uint64, fn func(id uint64, host *trackedHost) error) error {
 	keys := make([]string, 0, comparedAtOnce)
 	for some := range slices.Chunk(ids, comparedAtOnce) {
 		keys = keys[:0]
@@ -98,7 +95,7 @@ func (t *tracked) each(ctx context.Context, ids []uint64, fn func(id uint64, hos
 		for i, id := range some {
 			var host *trackedHost
 			if values[i] != nil {
-				if stored, err := parseTrackedHost(values[i]); err == nil {
+				if stored, err := parseTrackedHost(values[i]); err == nil && generationOf(stored.Run) == generation {
 					host = &stored
 				}
 			}
@@ -112,11 +109,11 @@ func (t *tracked) each(ctx context.Context, ids []uint64, fn func(id uint64, hos
 
 // withheld returns how many detections are gone that nobody is told of: they are too many of those known, or all of them, as of an
 // account that sees less, or nothing any more.
-func (t *tracked) withheld(ctx context.Context, run *engine.Run, ids []uint64) (withheld int64, known int, err error) {
+func (t *tracked) withheld(ctx context.Context, full uint64, ids []uint64) (withheld int64, known int, err error) {
 	gone, left := 0, 0
-	err = t.each(ctx, ids, func(_ uint64, host *trackedHost) error {
+	err = t.each(ctx, generationOf(full), ids, func(_ uint64, host *trackedHost) error {
 		if host != nil {
-			gone, left = gone+host.gone(run.Sequence).len(), left+host.left(run.Sequence).open()
+			gone, left = gone+host.gone(full).len(), left+host.left(full).open()
 		}
 		return nil
 	})
@@ -146,6 +143,7 @@ func (t *tracked) report(withheld int64, known int) {
 type sweep struct {
 	tracked *tracked
 	run     *engine.Run
+	full    uint64 // its mark
 	// tell is whether somebody is told of what is gone; otherwise it is forgotten without a word.
 	tell    bool
 	builder *records.Removals
@@ -161,14 +159,14 @@ func (s *sweep) host(ctx context.Context, id uint64, host *trackedHost) error {
 		s.forget(id)
 		return nil
 	}
-	gone, left := host.gone(s.run.Sequence), host.left(s.run.Sequence)
+	gone, left := host.gone(s.full), host.left(s.full)
 	if left.len() > 0 {
 		s.kept = append(s.kept, id)
 		if gone.len() == 0 {
 			return nil
 		}
 	}
-	now := trackedHost{Run: s.run.Sequence, Listed: host.Listed, Asset: host.Asset, Open: left}
+	now := trackedHost{Run: s.full, Listed: host.Listed, Asset: host.Asset, Open: left}
 	for i := range gone.len() {
 		if !s.tell {
 			break

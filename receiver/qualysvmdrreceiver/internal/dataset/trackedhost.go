@@ -27,7 +27,8 @@ const (
 
 // trackedHost are the tracked detections of a host. It is stored under vulnerabilities/known/<host>.
 type trackedHost struct {
-	// Run is the sequence number of the last full collection that has brought the host, and Listed its time in Unix seconds.
+	// Run is the mark of the last full collection that has brought the host, and Listed its time in Unix seconds. A mark of another
+	// generation says that it was not brought in this one.
 	Run    uint64
 	Listed int64
 	// Asset is the host's asset ID, 0: unknown.
@@ -37,6 +38,12 @@ type trackedHost struct {
 	Open trackedEntries
 	Gone trackedEntries
 }
+
+// mark is the mark of a collection: the generation of what is tracked, and the collection's sequence number, which is far smaller
+// than 2³².
+func mark(generation uint32, run uint64) uint64 { return uint64(generation)<<32 | run }
+
+func generationOf(mark uint64) uint32 { return uint32(mark >> 32) }
 
 // append appends the host as it is stored.
 func (h *trackedHost) append(dst []byte) []byte {
@@ -66,7 +73,7 @@ func parseTrackedHost(data []byte) (trackedHost, error) {
 	return h, nil
 }
 
-// gone are the open detections of a host that the full collection of a sequence number, and all windows since, did not bring.
+// gone are the open detections of a host that the full collection of a mark, and all windows since, did not bring.
 func (h *trackedHost) gone(run uint64) trackedEntries {
 	if h.Run == run {
 		return h.Gone
