@@ -290,3 +290,56 @@ func TestAnotherAccountWithinAFullCollectionThatAFastClockBegan(t *testing.T) {
 		assert.Empty(t, removedCounts(h))
 	})
 }
+
+func TestRestartWithARaisedShareWarnsOfHostsNoMore(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		setHosts(h, 100)
+		settings := hostSettings()
+		runHosts(h, settings, nil)
+		h.Advance(time.Hour)
+		removeHosts(h, 0, 50)
+		h.Advance(49 * time.Hour)
+		expectWithheld(h, dataset.Hosts, "50 of 100 hosts are no longer listed")
+		h.Stop()
+		settings.MaxRemovedShare = 0.5
+		runHosts(h, settings, nil)
+		h.Advance(time.Hour)
+		h.ExpectState(dataset.Hosts, health.Initialized)
+		h.Advance(24 * time.Hour)
+		assert.Equal(t, gone(0, 50), removedHosts(h))
+		h.ExpectState(dataset.Hosts, health.Collecting)
+	})
+}
+
+func TestRestartStillWarnsOfDetectionsThatAreWithheld(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		h.Detections(60)
+		weekly := trackedDaily()
+		weekly.Full = 7 * 24 * time.Hour
+		run(h, weekly)
+		h.Advance(12 * time.Hour)
+		for id := int64(10); id <= 50; id += 10 {
+			h.Script.RemoveHost(id) // 15 of 60
+		}
+		h.Advance(7 * 24 * time.Hour)
+		const text = "15 of 60 detections are no longer listed"
+		expectWithheld(h, dataset.Vulnerabilities, text)
+		h.Stop()
+		run(h, weekly)
+		h.Advance(3 * time.Hour)
+		expectWithheld(h, dataset.Vulnerabilities, text)
+		h.Stop()
+		weekly.MaxRemovedShare = 0.5
+		run(h, weekly)
+		h.Advance(3 * time.Hour)
+		h.ExpectState(dataset.Vulnerabilities, health.Collecting)
+		h.Advance(7 * 24 * time.Hour)
+		assert.Len(t, removedCounts(h), 15)
+		h.ExpectState(dataset.Vulnerabilities, health.Collecting)
+		h.Stop()
+		weekly.MaxRemovedShare = 0.2
+		run(h, weekly)
+		h.Advance(3 * time.Hour)
+		h.ExpectState(dataset.Vulnerabilities, health.Collecting)
+	})
+}

@@ -90,7 +90,9 @@ func NewHosts(shared Settings, settings HostSettings, state *health.Dataset, opt
 		if err := known.load(ctx, wanted); err != nil {
 			return err
 		}
-		h.removals.report()
+		if known := known.document; tooMany(known.Withheld, known.Hosts, settings.MaxRemovedShare) {
+			h.removals.report()
+		}
 		return nil
 	}
 	h.removals.collector = engine.NewCollector(shared.Engine, Hosts, state, h, options)

@@ -62,6 +62,9 @@ type trackedDocument struct {
 	// Told is how many removals a full collection has told of, and Run its sequence number.
 	Run  uint64 `json:"run,omitempty"`
 	Told int64  `json:"told,omitempty"`
+	// Withheld is how many of Known detections are gone that nobody was told of.
+	Withheld int64 `json:"withheld,omitempty"`
+	Known    int   `json:"known,omitempty"`
 }
 
 // load reads which hosts are tracked. Errors are those of the storage.
@@ -87,6 +90,9 @@ func (t *tracked) load(ctx context.Context, account string) error {
 	t.journal, t.ids = journal, hostIDs{sorted: decodeIDs(data)}
 	if stored.Account == account && stored.Foreign.IsZero() {
 		t.document = stored
+		if tooMany(int(stored.Withheld), stored.Known, t.share) {
+			t.report(stored)
+		}
 		return nil
 	}
 	t.document = trackedDocument{Account: account, Generation: max(1, rand.Uint32())}

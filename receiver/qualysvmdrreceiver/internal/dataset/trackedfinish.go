@@ -45,17 +45,22 @@ func (t *tracked) finish(ctx context.Context, run *engine.Run, how completeness)
 	if document.Run == run.Sequence {
 		run.Removed = document.Told
 	}
-	tell := how == complete
+	tell, known := how == complete, 0
 	if tell {
-		withheld, known, err := t.withheld(ctx, full, ids)
-		if err != nil {
+		var err error
+		if run.Withheld, known, err = t.withheld(ctx, full, ids); err != nil {
 			return err
 		}
-		run.Withheld = withheld
-		t.report(withheld, known)
-		if withheld > 0 {
-			return nil // it may come back, or be told when the share is raised
-		}
+	}
+	t.mu.Lock()
+	t.document.Withheld, t.document.Known = run.Withheld, known
+	document = t.document
+	t.mu.Unlock()
+	t.report(document)
+	if document.Withheld > 0 {
+		// It may come back, or be told when the share is raised.
+		t.collector.Commit(ctx, func(tx *checkpoint.Tx) { tx.Put(trackedName, trackedVersion, document) })
+		return nil
 	}
 	s := &sweep{tracked: t, run: run, full: full, tell: tell, builder: records.NewRemovals(t.records)}
 	s.builder.Begin(run.Start, run.ID)
@@ -127,15 +132,15 @@ func (t *tracked) withheld(ctx context.Context, full uint64, ids []uint64) (with
 }
 
 // report reports removals that were withheld, until they are not any more.
-func (t *tracked) report(withheld int64, known int) {
+func (t *tracked) report(document trackedDocument) {
 	switch {
-	case withheld > 0:
+	case document.Withheld > 0:
 		t.collector.Trouble(fmt.Errorf("%d of %d detections are no longer listed: removed, or outside of the account's scope; "+
-			"nothing is told of them unless hosts::max_removed_share is raised", withheld, known))
+			"nothing is told of them unless hosts::max_removed_share is raised", document.Withheld, document.Known))
 	case t.reported:
 		t.collector.Trouble(nil)
 	}
-	t.reported = withheld > 0
+	t.reported = document.Withheld > 0
 }
 
 // sweep goes through all hosts after a full collection, gathers the records of what is gone, and what is to be written when they
