@@ -5,6 +5,7 @@ package dataset_test
 
 import (
 	"fmt"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,6 +109,27 @@ func TestChangeArrivesWithinAnIntervalOfALongFullCollection(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Qualys may not be able to list everything for a day, and what has changed all the same.
+func TestChangeArrivesThoughALaterFullCollectionCannotBegin(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		h.Hosts(12)
+		settings := harness.DetectionSettings()
+		settings.Full = 24 * time.Hour
+		run(h, settings)
+		h.Advance(23*time.Hour + 30*time.Minute)
+		answer(h, func(r qualyssim.Request) bool { return r.Form.Get("detection_updated_since") == "" }, func(w http.ResponseWriter) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})
+		h.Advance(time.Hour)
+		fixed(h, 5)
+		h.Advance(2 * time.Hour)
+		assert.Equal(t, 1, arrived(h, 5))
+		h.Sim.Intercept(nil)
+		h.Advance(3 * time.Hour)
+		h.ExpectDelivered(harness.With(harness.With(harness.Twice(h.EachOnce()), "detection 5 Active", 1), "detection 5 Fixed", 1))
+	})
 }
 
 func TestFullCollectionComesToItsEndThoughWindowsTakeAsLongAsTheInterval(t *testing.T) {

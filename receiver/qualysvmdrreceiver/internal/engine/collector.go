@@ -245,7 +245,10 @@ func (c *Collector) mustGiveWay(run *Run, now time.Time) bool {
 		return false
 	}
 	due := false
-	c.state.read(func(s *State) { due = !run.Start.IsZero() && !now.Before(Due(s.Started, c.options.Interval)) })
+	c.state.read(func(s *State) {
+		since := !run.Start.IsZero() || !s.Watermark.IsZero() // it is known since when changes are missed
+		due = since && !now.Before(Due(s.Started, c.options.Interval))
+	})
 	return due
 }
 
@@ -258,7 +261,7 @@ func (c *Collector) shorten(ctx context.Context, run *Run) {
 	}
 	since := p.Since
 	c.state.read(func(s *State) {
-		if brought := s.Watermark.Add(-c.options.Overlap); s.Watermark.After(run.Start) && brought.After(since) {
+		if brought := s.Watermark.Add(-c.options.Overlap); brought.After(since) {
 			since = brought
 		}
 	})
