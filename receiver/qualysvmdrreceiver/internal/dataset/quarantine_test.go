@@ -436,3 +436,37 @@ func TestStopWithinAPageOfHostsThatDoNotAscendLosesNothing(t *testing.T) {
 		})
 	}
 }
+
+func TestARestartWhileQuarantinedHostsAreTriedLosesNoneOfTheCounts(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		h.Hosts(20)
+		for _, id := range []int64{20, 100, 200} {
+			h.Break(id, true)
+		}
+		h.Shared = func(s *dataset.Settings) { s.Events = true }
+		c := run(h, harness.DetectionSettings())
+		h.Advance(30 * time.Minute)
+		require.Equal(t, 3, c.Quarantined())
+		h.Break(20, false)
+		h.Break(200, false)
+		slow(h, 10*time.Second)
+		h.Advance(29 * time.Minute)
+		for tries := 0; c.Quarantined() == 3 && tries < 200; tries++ {
+			h.Advance(time.Second)
+		}
+		require.Equal(t, 2, c.Quarantined(), "the first one could be read, the next one breaks, and the last one is asked for")
+		h.Stop()
+		run(h, harness.DetectionSettings())
+		h.Advance(time.Minute)
+		told, brought := int64(0), int64(0)
+		for _, record := range h.Backend.Records() {
+			if harness.Label(record) != "collection of vulnerabilities" {
+				brought++
+				continue
+			}
+			records, _ := record.Body().Map().Get("records")
+			told += records.Int()
+		}
+		assert.Equal(t, brought, told)
+	})
+}

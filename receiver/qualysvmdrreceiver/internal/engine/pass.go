@@ -108,7 +108,9 @@ func (c *Collector) loadSlots(ctx context.Context, run *Run) ([]slot, error) {
 func (c *Collector) pass(ctx context.Context, run *Run, counts *Counts) (finished bool, err error) {
 	one := &run.Passes[run.Pass]
 	if one.Units != nil {
-		return c.probe(ctx, run, one, counts)
+		finished, err = c.probe(ctx, run, one)
+		*counts = run.Counts
+		return finished, err
 	}
 	p, err := c.passOf(ctx, run)
 	if err != nil {

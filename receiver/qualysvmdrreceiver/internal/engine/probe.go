@@ -32,7 +32,7 @@ func probes(quarantine []Quarantined, now time.Time) []Pass {
 		case age >= 24*time.Hour:
 			every = 24 * time.Hour
 		}
-		if now.Sub(q.Tried) < every {
+		if ago := now.Sub(q.Tried); ago >= 0 && ago < every { // below 0: the clock was set back since
 			continue
 		}
 		k := slices.IndexFunc(passes, func(p Pass) bool { return p.equal(q.Query) })
@@ -46,7 +46,7 @@ func probes(quarantine []Quarantined, now time.Time) []Pass {
 }
 
 // probe tries quarantined units again, all at once, and halves of them where that breaks.
-func (c *Collector) probe(ctx context.Context, run *Run, p *Pass, counts *Counts) (finished bool, err error) {
+func (c *Collector) probe(ctx context.Context, run *Run, p *Pass) (finished bool, err error) {
 	left := c.state.quarantined()
 	units := slices.DeleteFunc(slices.Clone(p.Units), func(unit uint64) bool { return !slices.Contains(left, unit) })
 	groups := [][]uint64{units}
@@ -56,7 +56,7 @@ func (c *Collector) probe(ctx context.Context, run *Run, p *Pass, counts *Counts
 		if len(group) == 0 {
 			continue
 		}
-		rest, err := c.probeGroup(ctx, run, p, group, counts)
+		rest, err := c.probeGroup(ctx, run, p, group)
 		if err != nil {
 			return false, err
 		}
@@ -66,7 +66,7 @@ func (c *Collector) probe(ctx context.Context, run *Run, p *Pass, counts *Counts
 }
 
 // probeGroup tries some units in one request, and returns what is left to try.
-func (c *Collector) probeGroup(ctx context.Context, run *Run, p *Pass, group []uint64, counts *Counts) (rest [][]uint64, err error) {
+func (c *Collector) probeGroup(ctx context.Context, run *Run, p *Pass, group []uint64) (rest [][]uint64, err error) {
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
 	page, v, err := c.probePage(reading, run, p, group)
@@ -88,7 +88,7 @@ func (c *Collector) probeGroup(ctx context.Context, run *Run, p *Pass, group []u
 	}
 	defer page.Close()
 	met := map[uint64]bool{}
-	err = c.probeRead(ctx, run, page, group, counts, met)
+	err = c.probeRead(ctx, run, page, group, met)
 	c.dataset.progress.received.Add(page.Bytes())
 	var within *UnitError
 	if ctx.Err() != nil || err != nil && !errors.As(err, &within) {
@@ -170,10 +170,10 @@ func (c *Collector) probePage(ctx context.Context, run *Run, p *Pass, group []ui
 }
 
 // probeRead delivers what a response brings of quarantined units, and notes in met which of them it has met.
-func (c *Collector) probeRead(ctx context.Context, run *Run, page Page, group []uint64, counts *Counts, met map[uint64]bool) error {
+func (c *Collector) probeRead(ctx context.Context, run *Run, page Page, group []uint64, met map[uint64]bool) error {
 	known := c.state.deliveredOf(group)
 	alone := func() bool { return false }
-	batches := c.dataset.NewBatches(run.ID, alone, func(ctx context.Context, b *Batch) error { return c.probeDeliver(ctx, b, counts) })
+	batches := c.dataset.NewBatches(run.ID, alone, func(ctx context.Context, b *Batch) error { return c.probeDeliver(ctx, run, b) })
 	decide := func(item *records.Item) Decision {
 		one := fingerprintOf(item)
 		switch {
@@ -202,7 +202,7 @@ func (c *Collector) probeRead(ctx context.Context, run *Run, page Page, group []
 	if err == nil {
 		c.begun(ctx, run, page.ServerTimes())
 		c.dataset.progress.pages.Add(1)
-		counts.Pages++
+		c.state.read(func(*State) { run.Counts.Pages++ }) // written with what becomes of the units
 		c.dataset.Gate.Collecting()
 	}
 	return err
@@ -210,7 +210,7 @@ func (c *Collector) probeRead(ctx context.Context, run *Run, page Page, group []
 
 // probeDeliver offers a batch of quarantined units until it is accepted, and keeps what was delivered with them: their window
 // does not move on before they can be read.
-func (c *Collector) probeDeliver(ctx context.Context, b *Batch, counts *Counts) error {
+func (c *Collector) probeDeliver(ctx context.Context, run *Run, b *Batch) error {
 	for _, stage := range c.options.Stages {
 		if err := stage(ctx, b); err != nil {
 			return err
@@ -219,10 +219,8 @@ func (c *Collector) probeDeliver(ctx context.Context, b *Batch, counts *Counts) 
 	if err := c.dataset.Offer(ctx, b); err != nil {
 		return err
 	}
-	counts.Units += int64(b.Units)
-	counts.Records += int64(len(b.Items))
-	counts.Bytes += int64(b.Bytes)
-	counts.Duplicates += int64(len(b.Duplicates))
+	done := c.dataset.progress.spent()
+	done.Units, done.Records, done.Bytes, done.Duplicates = int64(b.Units), int64(len(b.Items)), int64(b.Bytes), int64(len(b.Duplicates))
 	byUnit := map[uint64][]fingerprint{}
 	for _, items := range [][]records.Item{b.Items, b.Duplicates} {
 		for i := range items {
@@ -234,7 +232,10 @@ func (c *Collector) probeDeliver(ctx context.Context, b *Batch, counts *Counts) 
 	if c.options.Delivered != nil {
 		more = c.options.Delivered(b)
 	}
-	c.state.commit(ctx, change, func(tx *checkpoint.Tx) {
+	c.state.save(ctx, func() {
+		change()
+		run.Counts = run.Counts.plus(done)
+	}, func(tx *checkpoint.Tx) {
 		write(tx)
 		for _, w := range b.Writes {
 			w(tx)
