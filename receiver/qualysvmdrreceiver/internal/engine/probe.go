@@ -70,6 +70,9 @@ func (c *Collector) probeGroup(ctx context.Context, run *Run, p *Pass, group []u
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
 	page, v, err := c.probePage(reading, run, p, group)
+	if page != nil {
+		defer page.Close()
+	}
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -86,7 +89,6 @@ func (c *Collector) probeGroup(ctx context.Context, run *Run, p *Pass, group []u
 		c.state.tried(ctx, group)
 		return nil, nil
 	}
-	defer page.Close()
 	met := map[uint64]bool{}
 	err = c.probeRead(ctx, run, page, group, met)
 	c.dataset.progress.received.Add(page.Bytes())
