@@ -4,14 +4,22 @@
 package dataset_test
 
 import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/otel-qualys/qualysvmdr/examples/simulator/qualyssim"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/harness"
 )
 
@@ -81,6 +89,60 @@ func TestRestartInAnyStateRepeatsNothing(t *testing.T) {
 		t.Run(stopped.String(), func(t *testing.T) {
 			got, _ := collect(t, stopped)
 			assert.Equal(t, want, got)
+		})
+	}
+}
+
+func TestARestartMakesNoCollectionComplete(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		dataset string
+		begins  time.Duration
+		start   func(h *harness.Harness)
+	}{
+		{"fewer assets than were counted", dataset.AssetInventory, 0, func(h *harness.Harness) {
+			h.Sim.Intercept(func(_ context.Context, r qualyssim.Request, w http.ResponseWriter, _ func(http.ResponseWriter)) bool {
+				if strings.Contains(r.Path, "count") {
+					_, _ = w.Write([]byte(`{"count": 100, "responseCode": "SUCCESS"}`))
+					return true
+				}
+				return false
+			})
+			runAssets(h, assetSettings(), nil)
+		}},
+		{"a filter that qualys does not take", dataset.Vulnerabilities, time.Hour, func(h *harness.Harness) {
+			answer(h, func(r qualyssim.Request) bool { return r.Form.Get("detection_updated_since") != "" },
+				rejecting(http.StatusBadRequest, 1901, "unrecognized parameter: detection_updated_since"))
+			run(h, harness.DetectionSettings())
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(h *harness.Harness) {
+				h.Hosts(5)
+				setAssets(h, 10, time.Now().Add(-24*time.Hour))
+				h.Shared = func(s *dataset.Settings) { s.Events = true }
+				var rejects atomic.Bool
+				h.Backend.Decide(func(_ context.Context, offered plog.Logs) error {
+					if label := harness.Label(offered.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0)); rejects.Load() && strings.HasPrefix(label, "collection") {
+						return errors.New("not now")
+					}
+					return nil
+				})
+				test.start(h)
+				h.Advance(test.begins)
+				rejects.Store(true)
+				h.Advance(time.Minute)
+				h.Stop()
+				rejects.Store(false)
+				test.start(h)
+				h.Advance(time.Minute)
+				events := slices.DeleteFunc(h.Backend.Records(), func(r plog.LogRecord) bool {
+					return harness.Label(r) != "collection of "+test.dataset
+				})
+				require.NotEmpty(t, events)
+				complete, _ := events[len(events)-1].Body().Map().Get("complete")
+				assert.False(t, complete.Bool())
+			})
 		})
 	}
 }

@@ -176,6 +176,9 @@ func (c *Collector) Collect(ctx context.Context) error {
 		if !finished {
 			return nil // it gives way to a window
 		}
+		if run.Incomplete == "" {
+			run.Incomplete = c.limited(run)
+		}
 		c.state.nextPass(ctx, run, counts)
 	}
 	if finisher, ok := c.source.(Finisher); ok {
@@ -185,8 +188,12 @@ func (c *Collector) Collect(ctx context.Context) error {
 	}
 	c.begun(ctx, run, nil) // where nothing was asked for, or nothing answered
 	if c.options.Finished != nil {
+		known := run.Incomplete
 		if err := c.options.Finished(ctx, run, counts); err != nil {
 			return err
+		}
+		if run.Incomplete != known {
+			c.state.save(ctx, nil) // a source does not know it any more after a restart
 		}
 	}
 	if c.options.Events != nil {

@@ -21,13 +21,19 @@ func (c *Collector) Limitation(run *Run) string {
 	if run.Incomplete != "" {
 		return run.Incomplete
 	}
-	if limited, ok := c.source.(Limited); ok {
-		if why := limited.Limitation(run); why != "" {
-			return why
-		}
+	if why := c.limited(run); why != "" {
+		return why
 	}
 	if len(c.state.quarantined()) > 0 {
 		return "hosts are in quarantine"
+	}
+	return ""
+}
+
+// limited is why the source brings less of a run, "": it does not, or does not know.
+func (c *Collector) limited(run *Run) string {
+	if limited, ok := c.source.(Limited); ok {
+		return limited.Limitation(run)
 	}
 	return ""
 }
