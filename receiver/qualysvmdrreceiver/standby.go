@@ -14,7 +14,7 @@ import (
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
 )
 
-// reopenInterval is how often it is tried to open a storage that could not be opened.
+// reopenInterval is how often it is tried to open a storage that could not be opened, or that is closed as soon as it was.
 const reopenInterval = 2 * time.Second
 
 // openStorage opens the storage as soon as no other collector has it open. It returns false if the context ended before.
@@ -34,14 +34,19 @@ func (r *vmdrReceiver) openStorage(ctx context.Context) (*checkpoint.Store, bool
 				told = true
 			}
 		}
-		again := time.NewTimer(reopenInterval)
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			again.Stop()
-		}
+		pause(ctx, reopenInterval)
 	}
 	return nil, false
+}
+
+// pause waits for a while, or until the context ends.
+func pause(ctx context.Context, d time.Duration) {
+	over := time.NewTimer(d)
+	defer over.Stop()
+	select {
+	case <-over.C:
+	case <-ctx.Done():
+	}
 }
 
 // term collects until the context ends, or every dataset has stopped for good: one session, and another one each time that the
@@ -62,6 +67,7 @@ func (r *vmdrReceiver) term(hard context.Context, store *checkpoint.Store) {
 				break
 			}
 		}
+		began := time.Now()
 		closed := r.collect(hard, run, store)
 		store = nil
 		if run.Err() != nil || !closed {
@@ -69,6 +75,7 @@ func (r *vmdrReceiver) term(hard context.Context, store *checkpoint.Store) {
 		}
 		r.settings.Logger.Warn("the storage was closed; opening it again")
 		r.health.StandBy()
+		pause(run, time.Until(began.Add(reopenInterval)))
 	}
 	r.health.StandBy() // unless it stops, or has stopped for good
 }

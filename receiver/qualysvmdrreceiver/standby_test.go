@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/storage/filestorage"
@@ -146,6 +147,7 @@ type closing struct {
 
 	opened atomic.Int64
 	broken atomic.Bool
+	lost   bool // clients are closed as soon as they are opened
 	values memory
 }
 
@@ -155,7 +157,7 @@ func (*closing) Shutdown(context.Context) error { return nil }
 
 func (c *closing) GetClient(context.Context, component.Kind, component.ID, string) (storage.Client, error) {
 	c.opened.Add(1)
-	c.broken.Store(false)
+	c.broken.Store(c.lost)
 	return &closingClient{Client: c.values, extension: c}, nil
 }
 
@@ -201,4 +203,17 @@ func TestAStorageThatIsClosedUnderTheReceiverIsOpenedAgain(t *testing.T) {
 		repeated += got[id] - 1
 	}
 	assert.LessOrEqual(t, repeated, 2*cfg.BatchSize, "only what was delivered after the storage was closed can be repeated")
+}
+
+func TestAStorageThatIsClosedAsSoonAsItIsOpenedIsNotOpenedWithoutPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		extension := &closing{values: memory{}, lost: true}
+		host := &statusHost{extensions: map[component.ID]component.Component{fileStorageID: extension}}
+		stop := start(t, withFiles("http://127.0.0.1:1"), consumertest.NewNop(), host, zap.NewNop())
+		time.Sleep(time.Minute)
+		assert.LessOrEqual(t, extension.opened.Load(), int64(31))
+		began := time.Now()
+		stop()
+		assert.Zero(t, time.Since(began))
+	})
 }
