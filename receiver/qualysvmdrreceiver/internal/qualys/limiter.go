@@ -168,8 +168,8 @@ func (l *limiter) try(now time.Time) (*permit, pause) {
 	if l.blocked.After(now) {
 		return nil, pause{until: l.blocked, reason: l.reason}
 	}
-	if l.known && l.free >= 0 && !now.Before(l.expires) {
-		l.forget() // the window is over
+	if l.known && l.free >= 0 && (!now.Before(l.expires) || l.free == 0 && l.reserved() == 0) {
+		l.forget() // the window is over, or no call is left and none is to be left: one finds out for how long
 	}
 	switch {
 	case !l.known && l.probing:

@@ -424,6 +424,15 @@ func TestCallsAreCountedWhenTheyAreSent(t *testing.T) {
 			assert.Equal(t, []string{"rate_limit 1m30s", "waited 1m30s"}, o.waits)
 		})
 	})
+	t.Run("no call remains, and none is left to others: one finds out for how long", func(t *testing.T) {
+		blocked := respond(409, simpleReturn(1965, "limit"), "X-RateLimit-ToWait-Sec", "90")
+		synctest.Test(t, func(t *testing.T) {
+			f, c, _ := start(t, responses(reply200(hostList(""), "X-Concurrency-Limit-Limit", "10", "X-RateLimit-Limit", "5", "X-RateLimit-Remaining", "0"), blocked, good))
+			require.NoError(t, detections(t.Context(), c))
+			atOnce(t, c, 3)
+			assert.Equal(t, "0s 0s 1m30s 1m30s 1m30s", strings.Join(f.times(""), " "))
+		})
+	})
 	t.Run("a probe that has no response", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f, c, _ := start(t, responses(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, good))
