@@ -203,6 +203,30 @@ func TestRangesThatHaveBecomeTooSmallAreMadeAnew(t *testing.T) {
 	}
 }
 
+func TestRangesAreMadeAnewForAnotherPageSize(t *testing.T) {
+	for before, now := range map[int]int{20: 2, 2: 20} {
+		t.Run(fmt.Sprintf("%d instead of %d", now, before), func(t *testing.T) {
+			sideBySide(t, qualyssim.Options{}, func(h *harness.Harness) {
+				h.Hosts(100)
+				settings := harness.DetectionSettings()
+				settings.Full = time.Hour
+				settings.PageSize = before
+				run(h, settings)
+				h.Advance(30 * time.Minute)
+				h.Stop()
+				settings.PageSize = now
+				run(h, settings)
+				h.Sim.ClearRequests()
+				h.Advance(time.Hour)
+				all := asked(h)
+				assert.LessOrEqual(t, len(all), 100/now+1)
+				assert.LessOrEqual(t, all[len(all)-1].Time.Sub(all[0].Time), 9*time.Second, "a second each, nine at once")
+				h.ExpectDelivered(harness.Twice(h.EachOnce()))
+			})
+		})
+	}
+}
+
 func TestKillWithinALaterFullCollectionLosesNothing(t *testing.T) {
 	for after := 1900 * time.Millisecond; after < 8*time.Second; after += 300 * time.Millisecond {
 		t.Run(fmt.Sprint(after), func(t *testing.T) {

@@ -288,7 +288,11 @@ func (p *pass) leads() bool { return p.run.Full && p.run.Pass == 0 }
 // foreseen are the beginnings of ranges that are known before the IDs are listed: those of the last full collection.
 func (p *pass) foreseen() (starts []uint64) {
 	if p.leads() && p.lister != nil {
-		p.collector.state.read(func(s *State) { starts = slices.Clone(s.Cuts) })
+		p.collector.state.read(func(s *State) {
+			if s.CutFor == p.collector.options.PageSize {
+				starts = slices.Clone(s.Cuts)
+			}
+		})
 	}
 	return starts
 }

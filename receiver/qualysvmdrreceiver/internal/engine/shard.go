@@ -514,7 +514,8 @@ func (s *shard) split(ctx context.Context, starts []uint64, each uint64, writes 
 		own.Done = true
 	}, append(writes, ranges)...)
 	if p.leads() {
-		s.collector.state.save(ctx, func() { s.collector.state.stored.Each = each })
+		stored := &s.collector.state.stored
+		s.collector.state.save(ctx, func() { stored.Each, stored.CutFor = each, s.collector.options.PageSize })
 	}
 	p.startMore(ctx)
 }

@@ -52,6 +52,8 @@ type State struct {
 	// and 0: the next one's first page tells.
 	Cuts []uint64 `json:"cuts,omitempty"`
 	Each uint64   `json:"each,omitempty"`
+	// CutFor is the page size that they were made for: with another one they are made anew.
+	CutFor int `json:"cut_for,omitempty"`
 }
 
 // Run is a collection that is not finished.
