@@ -132,6 +132,51 @@ func TestChangeArrivesThoughALaterFullCollectionCannotBegin(t *testing.T) {
 	})
 }
 
+func TestSummaryOfAFullCollectionTellsAllOfItThoughItWasInterrupted(t *testing.T) {
+	summary := func(t *testing.T, interval time.Duration, restart bool) map[string]any {
+		var told map[string]any
+		bubble(t, func(h *harness.Harness) {
+			h.Hosts(36) // 18 pages of ten minutes
+			slow(h, 10*time.Minute)
+			began := time.Now().Add(time.Second)
+			settings := harness.DetectionSettings()
+			settings.Interval = interval
+			run(h, settings)
+			h.Advance(45 * time.Minute)
+			if restart {
+				h.Stop()
+				run(h, settings)
+			}
+			h.Advance(5 * time.Hour)
+			for _, e := range h.Logs.FilterMessage("collection finished").All() {
+				if told = e.ContextMap(); told["window"] == "New,Active,Re-Opened" {
+					assert.Equal(t, e.Time.Sub(began).Round(time.Second), told["duration"])
+					break
+				}
+			}
+		})
+		return told
+	}
+	whole := summary(t, 24*time.Hour, false)
+	require.EqualValues(t, 108, whole["records"])
+	for _, test := range []struct {
+		name     string
+		interval time.Duration
+		restart  bool
+	}{
+		{"by windows", time.Hour, false},
+		{"by a restart", 24 * time.Hour, true},
+		{"by both", time.Hour, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := summary(t, test.interval, test.restart)
+			for _, name := range []string{"pages", "units", "records", "bytes", "received_bytes", "retries", "rejected"} {
+				assert.Equal(t, whole[name], got[name], name)
+			}
+		})
+	}
+}
+
 func TestFullCollectionComesToItsEndThoughWindowsTakeAsLongAsTheInterval(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {
 		h.Hosts(12) // six pages

@@ -166,15 +166,17 @@ func (c *Collector) Collect(ctx context.Context) error {
 		return err
 	}
 	window := run.Window()
-	c.dataset.progress.begin(run.ID, window, counts)
+	c.dataset.progress.begin(run.ID, window, run.Began, counts)
 	for run.Pass < len(run.Passes) {
 		c.shorten(ctx, run)
 		finished, err := c.pass(ctx, run, &counts)
 		if err != nil {
 			return err
 		}
-		if !finished {
-			return nil // it gives way to a window
+		if !finished { // it gives way to a window
+			spent := c.dataset.progress.spent()
+			c.state.save(ctx, func() { run.Counts = run.Counts.plus(spent) })
+			return nil
 		}
 		if run.Incomplete == "" {
 			run.Incomplete = c.limited(run)

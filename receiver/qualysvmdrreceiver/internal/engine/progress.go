@@ -22,6 +22,8 @@ type Counts struct {
 	Bytes      int64 `json:"bytes,omitempty"`
 	Duplicates int64 `json:"duplicates,omitempty"`
 	Retries    int64 `json:"retries,omitempty"`
+	Rejected   int64 `json:"rejected,omitempty"`
+	Received   int64 `json:"received,omitempty"`
 	// Waited is how long limits were waited for.
 	Waited time.Duration `json:"waited,omitempty"`
 }
@@ -31,7 +33,7 @@ func (c Counts) plus(other Counts) Counts {
 	return Counts{
 		Pages: c.Pages + other.Pages, Units: c.Units + other.Units, Records: c.Records + other.Records,
 		Bytes: c.Bytes + other.Bytes, Duplicates: c.Duplicates + other.Duplicates, Retries: c.Retries + other.Retries,
-		Waited: c.Waited + other.Waited,
+		Rejected: c.Rejected + other.Rejected, Received: c.Received + other.Received, Waited: c.Waited + other.Waited,
 	}
 }
 
@@ -49,9 +51,8 @@ type progress struct {
 	running      string     // the collection that has begun, "": none
 	began        time.Time
 	waitedBefore time.Duration
-	// told are the retries and waits that were committed.
-	toldRetries int64
-	toldWaited  time.Duration
+	// told is what of it that belongs to no batch was returned to be committed, with all waits since the start.
+	told Counts
 	// stop ends the progress lines of the collection that has begun.
 	stop func()
 }
@@ -60,9 +61,9 @@ func newProgress(log *zap.Logger, waits *Waits, dataset string) *progress {
 	return &progress{log: log, waits: waits, dataset: dataset, stop: func() {}}
 }
 
-// begin starts counting a collection from what it had done before, unless it goes on, and logging its progress until
-// finish or end.
-func (p *progress) begin(id, window string, before Counts) {
+// begin starts counting a collection that began at a time from what it had done before, unless it goes on, and logging its
+// progress until finish or end.
+func (p *progress) begin(id, window string, began time.Time, before Counts) {
 	if p.begun(id) {
 		return
 	}
@@ -70,18 +71,17 @@ func (p *progress) begin(id, window string, before Counts) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.running = id
-	p.began = time.Now()
-	p.toldWaited = p.waits.of(p.dataset)
-	p.waitedBefore = p.toldWaited - before.Waited
-	p.toldRetries = before.Retries
+	p.began = began
+	p.told = Counts{Retries: before.Retries, Rejected: before.Rejected, Received: before.Received, Waited: p.waits.of(p.dataset)}
+	p.waitedBefore = p.told.Waited - before.Waited
 	p.pages.Store(before.Pages)
 	p.units.Store(before.Units)
 	p.records.Store(before.Records)
 	p.bytes.Store(before.Bytes)
 	p.duplicates.Store(before.Duplicates)
 	p.retries.Store(before.Retries)
-	p.rejected.Store(0)
-	p.received.Store(0)
+	p.rejected.Store(before.Rejected)
+	p.received.Store(before.Received)
 	p.log.Info("collection started", zap.String("window", window), zap.String("collection", id))
 	p.stop = p.report()
 }
@@ -109,14 +109,18 @@ func (p *progress) deliver(b *Batch) {
 	p.duplicates.Add(int64(len(b.Duplicates)))
 }
 
-// spent returns the retries and waits since it was called before, to be committed.
+// spent returns what belongs to no batch since it was called before, to be committed: retries, rejections, what was received, and
+// waits.
 func (p *progress) spent() Counts {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	retries, waited := p.retries.Load(), p.waits.of(p.dataset)
-	c := Counts{Retries: retries - p.toldRetries, Waited: waited - p.toldWaited}
-	p.toldRetries, p.toldWaited = retries, waited
-	return c
+	now := Counts{Retries: p.retries.Load(), Rejected: p.rejected.Load(), Received: p.received.Load(), Waited: p.waits.of(p.dataset)}
+	before := p.told
+	p.told = now
+	return Counts{
+		Retries: now.Retries - before.Retries, Rejected: now.Rejected - before.Rejected, Received: now.Received - before.Received,
+		Waited: now.Waited - before.Waited,
+	}
 }
 
 // report logs the progress every 30 seconds until the function that it returns is called, which waits for it to end. It
@@ -153,13 +157,13 @@ func (p *progress) finish(window string) time.Duration {
 	defer p.mu.Unlock()
 	p.log.Info("collection finished", append([]zap.Field{zap.String("window", window), zap.String("collection", p.running)}, fields...)...)
 	p.running = ""
-	return time.Since(p.began)
+	return max(0, time.Since(p.began))
 }
 
-// fields are what is told of a collection, and for how many seconds it has run.
+// fields are what is told of a collection, and for how many seconds it has run, one at least.
 func (p *progress) fields() ([]zap.Field, float64) {
 	p.mu.Lock()
-	waited, took := p.waits.of(p.dataset)-p.waitedBefore, time.Since(p.began)
+	waited, took := p.waits.of(p.dataset)-p.waitedBefore, max(0, time.Since(p.began))
 	p.mu.Unlock()
 	return []zap.Field{
 		zap.Int64("pages", p.pages.Load()),
@@ -172,5 +176,5 @@ func (p *progress) fields() ([]zap.Field, float64) {
 		zap.Int64("rejected", p.rejected.Load()),
 		zap.Duration("waited", waited),
 		zap.Duration("duration", took),
-	}, took.Seconds()
+	}, max(1, took.Seconds())
 }

@@ -5,6 +5,7 @@ package engine
 
 import (
 	"context"
+	"time"
 
 	"github.com/cenkalti/backoff/v7"
 
@@ -15,7 +16,9 @@ import (
 
 // Begin starts counting a collection, unless it goes on, and logs its progress until Finish. Window is what is asked for, for
 // people.
-func (d *Dataset) Begin(collection, window string) { d.progress.begin(collection, window, Counts{}) }
+func (d *Dataset) Begin(collection, window string) {
+	d.progress.begin(collection, window, time.Now(), Counts{})
+}
 
 // Finish logs the summary of the collection that has begun last.
 func (d *Dataset) Finish(ctx context.Context, window string) {
