@@ -43,7 +43,6 @@ type limiter struct {
 	known     bool      // it is known how many calls are left
 	unknownAt uint64    // requests up to this one tell nothing of what is known next
 	probing   bool      // a request is under way to find out
-	told      bool      // Qualys says how many calls remain
 	free      int64     // calls left, less those under way; -1: Qualys does not say
 	freeAt    uint64    // requests up to this one were sent before that was learnt
 	expires   time.Time // until when that holds
@@ -329,13 +328,12 @@ func (l *limiter) learnFree(p *permit, now time.Time, status int, h limits) {
 		return // it was sent before all that was known was void
 	}
 	if h.remaining < 0 {
-		// Where Qualys never says how many calls remain, there is nothing to wait for.
-		if !l.known && !l.told && status/100 == 2 {
+		// Where Qualys does not say how many calls remain, or does not any more, there is nothing to wait for.
+		if !l.known && status/100 == 2 {
 			l.known = true
 		}
 		return
 	}
-	l.told = true
 	l.observer.Limit(l.api, h.remaining)
 	free := max(h.remaining-int64(l.awaiting), 0)
 	switch {

@@ -414,6 +414,15 @@ func TestCallsAreCountedWhenTheyAreSent(t *testing.T) {
 			assert.Equal(t, "0s 2h0m0s 2h1m0s 2h1m0s", strings.Join(f.times(""), " "))
 		})
 	})
+	t.Run("window over, and no header tells of calls any more: one probes, and nobody waits then", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f, c, _ := start(t, responses(reply200(hostList(""), limits("200")...), slowly(good)))
+			require.NoError(t, detections(t.Context(), c))
+			pass(2 * time.Hour)
+			atOnce(t, c, 4)
+			assert.Equal(t, "0s 2h0m0s 2h1m0s 2h1m0s 2h1m0s", strings.Join(f.times(""), " "))
+		})
+	})
 	t.Run("after 1965 one probes", func(t *testing.T) {
 		blocked := respond(409, simpleReturn(1965, "limit"), "X-RateLimit-ToWait-Sec", "90")
 		synctest.Test(t, func(t *testing.T) {
