@@ -132,6 +132,24 @@ func TestChangeArrivesThoughALaterFullCollectionCannotBegin(t *testing.T) {
 	})
 }
 
+func TestWindowWithinTheSecondPassOfAFullCollectionDoublesNothing(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		h.Hosts(8)
+		settings := harness.DetectionSettings()
+		settings.Full = 6 * time.Hour
+		slow(h, 10*time.Minute)
+		run(h, settings)
+		h.Advance(5*time.Hour + 30*time.Minute)
+		for host := range 8 {
+			fixed(h, 3*host+1)
+		}
+		h.Advance(5 * time.Hour) // the full collection has two passes of four pages each, and a window is due in the second one
+		for host := range 8 {
+			assert.Equal(t, 1, arrived(h, 3*host+1))
+		}
+	})
+}
+
 func TestSummaryOfAFullCollectionTellsAllOfItThoughItWasInterrupted(t *testing.T) {
 	summary := func(t *testing.T, interval time.Duration, restart bool) map[string]any {
 		var told map[string]any

@@ -262,10 +262,11 @@ func (c *Collector) mustGiveWay(run *Run, now time.Time) bool {
 }
 
 // shorten has a pass of a full collection leave out what the windows have brought that it has given way to: it asks for what has
-// changed since the last of them began. It is not left out: what was fixed since then may be what the passes before it missed.
+// changed since the last of them began, also where it goes on. It is not left out: what was fixed since then may be what the passes
+// before it missed.
 func (c *Collector) shorten(ctx context.Context, run *Run) {
 	p := &run.Passes[run.Pass]
-	if !run.Full || !p.Deduplicate || p.Units != nil || p.Filter == "" || run.Slots > 0 {
+	if !run.Full || !p.Deduplicate || p.Units != nil || p.Filter == "" {
 		return
 	}
 	since := p.Since
