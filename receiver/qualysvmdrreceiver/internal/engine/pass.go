@@ -126,6 +126,8 @@ func (c *Collector) pass(ctx context.Context, run *Run, counts *Counts) (finishe
 	if p.failed != nil {
 		return false, p.failed
 	}
+	p.mu.Lock() // a list of IDs may still come
+	defer p.mu.Unlock()
 	*counts = run.Counts
 	for _, s := range p.slots {
 		*counts = counts.plus(s.Counts)
@@ -133,7 +135,7 @@ func (c *Collector) pass(ctx context.Context, run *Run, counts *Counts) (finishe
 	return p.finished(), nil
 }
 
-// finished reports whether all ranges were read to their ends.
+// finished reports whether all ranges were read to their ends. The caller holds mu.
 func (p *pass) finished() bool {
 	return p.next > len(p.starts) && !slices.ContainsFunc(p.slots, func(s slot) bool { return !s.Done })
 }
