@@ -238,9 +238,10 @@ func (r *Reader) Attr(i int) (name, value []byte) {
 	return r.attrs[i].name, r.attrs[i].value
 }
 
-// Text returns the last Text: one piece of character data, decoded. A value can
-// come in several: comments, processing instructions and the borders of CDATA
-// sections split it, and so does a length beyond 64 KiB, but never a rune.
+// Text returns the Text that was the last token, or that Leaf has just read over:
+// one piece of character data, decoded. A value can come in several: comments,
+// processing instructions and the borders of CDATA sections split it, and so does
+// a length beyond 64 KiB, but never a rune.
 func (r *Reader) Text() []byte {
 	if r.isDecoded {
 		return r.decoded
