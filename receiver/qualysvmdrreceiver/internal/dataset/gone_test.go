@@ -343,3 +343,28 @@ func TestRestartStillWarnsOfDetectionsThatAreWithheld(t *testing.T) {
 		h.ExpectState(dataset.Vulnerabilities, health.Collecting)
 	})
 }
+
+func TestWhatWasReadOfABrokenHostIsGoneUnderItsOwnQID(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		h.Detections(60)
+		settings := trackedDaily()
+		settings.Collect = "processed"
+		c := run(h, settings)
+		h.Advance(22*time.Hour + 30*time.Minute)
+		h.Break(20, true)
+		for range 3 { // over the full collection
+			h.Edit(4, func(d *qualyssim.ScriptedDetection) { d.Processed = time.Now() })
+			h.Advance(time.Hour)
+		}
+		require.Equal(t, 1, c.Quarantined())
+		h.Script.RemoveHost(20)
+		h.Advance(24 * time.Hour)
+		assert.Equal(t, harness.Times(1, "removed detection 4", "removed detection 5", "removed detection 6"), removedCounts(h))
+		for _, record := range h.Backend.Records() {
+			if strings.HasPrefix(harness.Label(record), "removed ") {
+				qid, _ := record.Attributes().Get("qualys.qid")
+				assert.Less(t, qid.Int(), int64(2000), harness.Label(record))
+			}
+		}
+	})
+}

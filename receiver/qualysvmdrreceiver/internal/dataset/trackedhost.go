@@ -23,6 +23,7 @@ const (
 	uniqueBit = 1 << 31
 	fixedBit  = 1 << 30
 	againBit  = 1 << 29
+	allBits   = uniqueBit | fixedBit | againBit
 )
 
 // trackedHost are the tracked detections of a host. It is stored under vulnerabilities/known/<host>.
