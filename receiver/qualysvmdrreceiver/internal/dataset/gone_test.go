@@ -368,3 +368,33 @@ func TestWhatWasReadOfABrokenHostIsGoneUnderItsOwnQID(t *testing.T) {
 		}
 	})
 }
+
+// What was brought for the account before is not gone, and not new either.
+func TestAnotherAccountWithinAFullCollectionRepeatsNothing(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		h.Detections(90)
+		settings := trackedDaily()
+		settings.Collect = "processed"
+		run(h, settings)
+		h.Advance(23*time.Hour + 30*time.Minute)
+		h.Backend.Decide(func(context.Context, plog.Logs) error {
+			harness.Slow(5 * time.Minute)
+			return nil
+		})
+		h.Advance(90 * time.Minute) // the full collection has begun
+		h.Stop()
+		h.Backend.Decide(func(context.Context, plog.Logs) error { return nil })
+		settings.Account = "another user"
+		run(h, settings)
+		h.Advance(5 * time.Hour)
+		for i := 1; i <= 90; i++ {
+			h.Edit(i, func(d *qualyssim.ScriptedDetection) { d.Processed = time.Now() })
+		}
+		h.Advance(time.Hour)
+		want := h.EachOnce()
+		for label := range want {
+			want[label] = 2 // once in each full collection
+		}
+		h.ExpectDelivered(want)
+	})
+}

@@ -64,7 +64,7 @@ func (t *tracked) finish(ctx context.Context, run *engine.Run, how completeness)
 	}
 	s := &sweep{tracked: t, run: run, full: full, tell: tell, builder: records.NewRemovals(t.records)}
 	s.builder.Begin(run.Start, run.ID)
-	if err := t.each(ctx, document.Generation, ids, func(id uint64, host *trackedHost) error { return s.host(ctx, id, host) }); err != nil {
+	if err := t.each(ctx, ids, func(id uint64, host *trackedHost) error { return s.host(ctx, id, host) }); err != nil {
 		return err
 	}
 	if err := s.flush(ctx); err != nil {
@@ -84,9 +84,8 @@ func (t *tracked) finish(ctx context.Context, run *engine.Run, how completeness)
 	return nil
 }
 
-// each calls fn for the hosts in turn; of one of which nothing is stored, nothing of this generation, or nothing that can be read,
-// host is nil.
-func (t *tracked) each(ctx context.Context, generation uint32, ids []uint64, fn func(id uint64, host *trackedHost) error) error {
+// each calls fn for the hosts in turn; of one of which nothing is stored, or nothing that can be read, host is nil.
+func (t *tracked) each(ctx context.Context, ids []uint64, fn func(id uint64, host *trackedHost) error) error {
 	keys := make([]string, 0, comparedAtOnce)
 	for some := range slices.Chunk(ids, comparedAtOnce) {
 		keys = keys[:0]
@@ -100,7 +99,7 @@ func (t *tracked) each(ctx context.Context, generation uint32, ids []uint64, fn 
 		for i, id := range some {
 			var host *trackedHost
 			if values[i] != nil {
-				if stored, err := parseTrackedHost(values[i]); err == nil && generationOf(stored.Run) == generation {
+				if stored, err := parseTrackedHost(values[i]); err == nil {
 					host = &stored
 				}
 			}
@@ -116,8 +115,8 @@ func (t *tracked) each(ctx context.Context, generation uint32, ids []uint64, fn 
 // account that sees less, or nothing any more.
 func (t *tracked) withheld(ctx context.Context, full uint64, ids []uint64) (withheld int64, known int, err error) {
 	gone, left := 0, 0
-	err = t.each(ctx, generationOf(full), ids, func(_ uint64, host *trackedHost) error {
-		if host != nil {
+	err = t.each(ctx, ids, func(_ uint64, host *trackedHost) error {
+		if host != nil && generationOf(host.Run) == generationOf(full) {
 			gone, left = gone+host.gone(full).len(), left+host.left(full).open()
 		}
 		return nil
@@ -160,7 +159,16 @@ type sweep struct {
 
 // host tells of what is gone of a host.
 func (s *sweep) host(ctx context.Context, id uint64, host *trackedHost) error {
-	if host == nil {
+	switch {
+	case host == nil:
+		s.forget(id)
+		return nil
+	case generationOf(host.Run) == generationOf(s.full):
+	case uint32(host.Run) == uint32(s.full):
+		// The collection has brought it before the generation changed: what it said is known, but not what is gone.
+		s.kept = append(s.kept, id)
+		return nil
+	default:
 		s.forget(id)
 		return nil
 	}
