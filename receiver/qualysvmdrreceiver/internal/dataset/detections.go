@@ -309,7 +309,7 @@ func (p *detectionPage) follow() func(context.Context, uint64) *tracking {
 	generation := d.tracked.generation()
 	page := trackedPage{
 		run: mark(generation, r.Sequence), at: orNow(p.page.ServerTime()).UTC(), whole: everything,
-		leaveOut: byScan && r.Pass.Filter != "", again: byScan && r.Pass.Filter == "" && !everything, keepFixed: byScan,
+		leaveOut: byScan && r.Pass.Filter != "", brought: r.Brought, keepFixed: byScan,
 	}
 	switch {
 	case d.windows.filter == "":

@@ -135,6 +135,92 @@ func TestWhatCanBeReadOfAQuarantinedHostIsBroughtOnceAfterAFullCollectionThatItM
 	})
 }
 
+// scannedOnly makes detections of host 20 be processed again, with nothing else.
+func scannedOnly(h *harness.Harness) {
+	for number := 4; number <= 6; number++ {
+		h.Edit(number, func(d *qualyssim.ScriptedDetection) { d.Processed = time.Now() })
+	}
+}
+
+// What was read of a broken host after a full collection that it missed is brought by the next one as well, or after that if it
+// misses it, too; and with no other try, whatever the time filter is.
+func TestEachFullCollectionBringsAQuarantinedHostOnce(t *testing.T) {
+	for _, collect := range []string{"changed", "processed"} {
+		for _, misses := range []bool{false, true} {
+			for _, scanned := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, misses the second one %t, scanned %t", collect, misses, scanned), func(t *testing.T) {
+					bubble(t, func(h *harness.Harness) {
+						h.Detections(60)
+						settings := trackedDaily()
+						settings.Collect, settings.Full = collect, 6*time.Hour
+						c := run(h, settings)
+						hours := func(n int) {
+							for range n {
+								if scanned {
+									scannedOnly(h)
+								}
+								h.Advance(time.Hour)
+							}
+						}
+						h.Advance(4*time.Hour + 30*time.Minute)
+						h.Change(6, func(*qualyssim.ScriptedDetection) {}) // of host 20
+						h.Break(20, true)
+						hours(7) // over a full collection
+						if misses {
+							hours(2)
+						}
+						require.Equal(t, 1, c.Quarantined())
+						h.Break(20, false)
+						hours(2)
+						require.Zero(t, c.Quarantined())
+						counts := h.Backend.Counts()
+						assert.Equal(t, 3, counts["detection 3 Active"])
+						assert.Equal(t, 3, counts["detection 4 Active"], "of host 20")
+						assert.Equal(t, 3, counts["detection 5 Active"], "of host 20")
+						assert.Equal(t, 2, counts["detection 6 Active"], "which could be read only after the second one")
+					})
+				})
+			}
+		}
+	}
+}
+
+// What a window has left out shortly before, as nothing had changed, was not brought by the full collection that the host misses.
+func TestQuarantinedHostIsBroughtWholeThoughAWindowHasLeftItOutAsUnchanged(t *testing.T) {
+	for _, by := range []string{"window", "full collection"} {
+		t.Run("quarantined by a "+by, func(t *testing.T) {
+			bubble(t, func(h *harness.Harness) {
+				h.Detections(60)
+				for number := 4; number <= 6; number++ { // of host 20
+					h.Edit(number, func(d *qualyssim.ScriptedDetection) { d.First = d.Updated.Add(-48 * time.Hour) })
+				}
+				settings := trackedDaily()
+				settings.Collect = "processed"
+				c := run(h, settings)
+				h.Advance(21*time.Hour + 50*time.Minute)
+				if by != "window" {
+					h.Advance(time.Hour)
+				}
+				scannedOnly(h)
+				h.Advance(40 * time.Minute)
+				h.Break(20, true)
+				h.Advance(time.Hour)
+				if by == "window" {
+					h.Advance(time.Hour)
+				}
+				require.Equal(t, 1, c.Quarantined())
+				h.Break(20, false)
+				h.Advance(2 * time.Hour)
+				require.Zero(t, c.Quarantined())
+				counts := h.Backend.Counts()
+				for number := 3; number <= 6; number++ {
+					assert.Equal(t, 2, counts[fmt.Sprintf("detection %d Active", number)], number)
+				}
+			})
+		})
+	}
+}
+
 // What changes around the beginning of a full collection that gives way is asked for by it, and by the windows that interrupt it.
 func TestFullCollectionAndWindowsBringAChangeOnceBetweenThem(t *testing.T) {
 	for _, overlap := range []time.Duration{0, time.Hour} {

@@ -170,8 +170,8 @@ type trackedPage struct {
 	// leaveOut is whether detections that differ in nothing but what changes with every scan are left out, and keepFixed whether
 	// that is known of what is Fixed, too.
 	leaveOut, keepFixed bool
-	// again is whether quarantined hosts are tried that have missed a full collection: they are brought whole, but once.
-	again bool
+	// brought is that of the request: a host that has missed a full collection is brought whole, but once.
+	brought func(*records.Item) bool
 }
 
 // begin begins to follow a host.
@@ -207,9 +207,7 @@ func (f *tracking) meets(item *records.Item) (leftOut bool) {
 	f.brought = append(f.brought, one)
 	for _, all := range []trackedEntries{f.stored.Open, f.stored.Gone} {
 		if known, found := all.find(item.Key); found {
-			again := known.again()
-			known.qid &^= againBit
-			return known == one && (f.page.leaveOut || f.page.again && again)
+			return known == one && (f.page.leaveOut || f.page.brought != nil && f.page.brought(item))
 		}
 	}
 	return false
@@ -232,7 +230,6 @@ func (f *tracking) end() func(tx *checkpoint.Tx) {
 			if _, found := brought.find(one.key); found {
 				continue
 			}
-			one.qid &^= againBit
 			switch {
 			case !one.fixed():
 				*to = append(*to, one)
@@ -267,17 +264,13 @@ func (f *tracking) end() func(tx *checkpoint.Tx) {
 // broke returns what writes a host of which more was to come, nil: there is nothing to write. Only what was brought is noted, so that
 // the next try does not bring it again.
 func (f *tracking) broke() func(tx *checkpoint.Tx) {
-	if !f.page.again || len(f.brought) == 0 {
+	if f.page.brought == nil || len(f.brought) == 0 {
 		return nil
 	}
 	brought := encodeTracked(f.brought)
 	now := trackedHost{Run: f.stored.Run, Listed: f.stored.Listed, Asset: cmp.Or(f.asset, f.stored.Asset)}
-	var open, gone []trackedEntry
-	for i := range brought.len() {
-		one := brought.at(i)
-		one.qid |= againBit
-		open = append(open, one)
-	}
+	open := slices.Clone(f.brought)
+	var gone []trackedEntry
 	rest := func(from trackedEntries, to *[]trackedEntry) {
 		for i := range from.len() {
 			if _, found := brought.find(from.key(i)); !found {

@@ -210,7 +210,7 @@ func (s *sweep) host(ctx context.Context, id uint64, host *trackedHost) error {
 // removed makes a record of a detection that is gone.
 func (s *sweep) removed(id uint64, host *trackedHost, gone trackedEntry) {
 	removed := records.RemovedDetection{
-		Unit: id, AssetID: host.Asset, Key: gone.key, QID: gone.qid &^ allBits, Reason: records.ReasonNotListed, LastListed: timeOf(host.Listed),
+		Unit: id, AssetID: host.Asset, Key: gone.key, QID: gone.qid &^ (uniqueBit | fixedBit), Reason: records.ReasonNotListed, LastListed: timeOf(host.Listed),
 	}
 	if gone.qid&uniqueBit != 0 {
 		removed.UniqueVulnID = gone.key

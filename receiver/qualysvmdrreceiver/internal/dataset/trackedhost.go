@@ -18,12 +18,9 @@ const (
 	// number of its Open entries.
 	trackedHostHead = 1 + 8 + 8 + 8 + 4
 
-	// uniqueBit marks a key that is Qualys' own ID, fixedBit a detection that was delivered as Fixed, and againBit one that was
-	// delivered of a host that broke since it has missed a full collection. QIDs are far smaller.
+	// uniqueBit marks a key that is Qualys' own ID, fixedBit a detection that was delivered as Fixed. QIDs are far smaller.
 	uniqueBit = 1 << 31
 	fixedBit  = 1 << 30
-	againBit  = 1 << 29
-	allBits   = uniqueBit | fixedBit | againBit
 )
 
 // trackedHost are the tracked detections of a host. It is stored under vulnerabilities/known/<host>.
@@ -105,8 +102,6 @@ type trackedEntry struct {
 }
 
 func (e trackedEntry) fixed() bool { return e.qid&fixedBit != 0 }
-
-func (e trackedEntry) again() bool { return e.qid&againBit != 0 }
 
 // trackedEntries are stored as 16 bytes each, in the order of their keys.
 type trackedEntries []byte

@@ -74,6 +74,12 @@ func (s fingerprints) contains(one fingerprint) bool {
 	return found
 }
 
+// has reports whether there is one of a key.
+func (s fingerprints) has(key uint64) bool {
+	i, _ := slices.BinarySearchFunc(s, key, func(one fingerprint, key uint64) int { return cmp.Compare(one.key, key) })
+	return i < len(s) && s[i].key == key
+}
+
 func encodeFingerprints(entries []fingerprint) []byte {
 	out := make([]byte, 0, len(entries)*fingerprintSize)
 	for _, e := range entries {

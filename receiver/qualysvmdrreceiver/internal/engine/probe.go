@@ -90,7 +90,7 @@ func (c *Collector) probeGroup(ctx context.Context, run *Run, p *Pass, group []u
 		return nil, nil
 	}
 	met := map[uint64]bool{}
-	err = c.probeRead(ctx, run, page, group, met)
+	err = c.probeRead(ctx, run, p, page, group, met)
 	c.dataset.progress.received.Add(page.Bytes())
 	var within *UnitError
 	if ctx.Err() != nil || err != nil && !errors.As(err, &within) {
@@ -139,6 +139,10 @@ func (c *Collector) probePage(ctx context.Context, run *Run, p *Pass, group []ui
 	for _, unit := range group {
 		r.Ranges = append(r.Ranges, Range{First: unit, Last: unit})
 	}
+	if p.Filter == "" {
+		known := c.state.deliveredOf(group)
+		r.Brought = func(item *records.Item) bool { return known.has(fingerprintOf(item).key) }
+	}
 	tries := newBackOff(c.dataset.Settings.Retry)
 	for try := 1; ; try++ {
 		if err := c.dataset.Settings.Deliverer.Ready(ctx); err != nil {
@@ -172,7 +176,7 @@ func (c *Collector) probePage(ctx context.Context, run *Run, p *Pass, group []ui
 }
 
 // probeRead delivers what a response brings of quarantined units, and notes in met which of them it has met.
-func (c *Collector) probeRead(ctx context.Context, run *Run, page Page, group []uint64, met map[uint64]bool) error {
+func (c *Collector) probeRead(ctx context.Context, run *Run, p *Pass, page Page, group []uint64, met map[uint64]bool) error {
 	known := c.state.deliveredOf(group)
 	alone := func() bool { return false }
 	batches := c.dataset.NewBatches(run.ID, alone, func(ctx context.Context, b *Batch) error { return c.probeDeliver(ctx, run, b) })
@@ -181,7 +185,7 @@ func (c *Collector) probeRead(ctx context.Context, run *Run, page Page, group []
 		switch {
 		case !slices.Contains(group, item.Unit):
 			return Skip
-		case known.contains(one) || c.state.dedup.contains(one):
+		case known.contains(one) || p.Filter != "" && c.state.dedup.contains(one):
 			return Duplicate
 		}
 		return Take

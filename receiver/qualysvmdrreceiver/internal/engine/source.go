@@ -149,6 +149,9 @@ type Request struct {
 	Ranges []Range
 	// Limit is the number of units in the page at most.
 	Limit int
+	// Brought, if not nil, says that quarantined units are tried that have missed everything, and reports whether an item was
+	// delivered since, whatever it said.
+	Brought func(*records.Item) bool
 }
 
 // Page is a response while it arrives.

@@ -124,6 +124,16 @@ type Quarantined struct {
 	journal   *checkpoint.Journal
 }
 
+// misses has the unit miss what a query selects, too. Again reports whether that is everything, which it had not missed yet or is
+// asked for anew: then what was delivered of the unit before is forgotten, for it would have been delivered again.
+func (q *Quarantined) misses(query Query, anew bool) (again bool) {
+	if again = query.Filter == "" && (anew || q.Query.Filter != ""); again {
+		q.delivered = nil
+	}
+	q.Query = q.Query.widen(query)
+	return again
+}
+
 // state keeps the State of a dataset and what belongs to it. It is the only user of the storage. It is safe for concurrent
 // use.
 type state struct {
@@ -285,6 +295,7 @@ func (s *state) read(fn func(*State)) {
 // of it.
 func (s *state) begin(ctx context.Context, now time.Time, full bool, passes []Pass) *Run {
 	run := &Run{ID: uuid.NewString(), Began: now, Full: full}
+	var again []*checkpoint.Journal
 	s.save(ctx, func() {
 		s.stored.Sequence++
 		run.Sequence = s.stored.Sequence
@@ -296,11 +307,18 @@ func (s *state) begin(ctx context.Context, now time.Time, full bool, passes []Pa
 			s.stored.Window = run
 		}
 		for i := range s.stored.Quarantine {
+			q := &s.stored.Quarantine[i]
 			for _, p := range passes {
-				s.stored.Quarantine[i].Query = s.stored.Quarantine[i].Query.widen(p.Query)
+				if q.misses(p.Query, full) {
+					again = append(again, q.journal)
+				}
 			}
 		}
 		run.Passes = slices.Concat(passes, probes(s.stored.Quarantine, now))
+	}, func(tx *checkpoint.Tx) {
+		for _, journal := range again {
+			tx.Clear(journal)
+		}
 	})
 	return run
 }
@@ -321,11 +339,17 @@ func (s *state) missed(ctx context.Context, query Query, first, last uint64) {
 	if !news {
 		return
 	}
+	var again []*checkpoint.Journal
 	s.save(ctx, func() {
 		for i := range s.stored.Quarantine {
-			if all, more := widened(&s.stored.Quarantine[i]); more {
-				s.stored.Quarantine[i].Query = all
+			q := &s.stored.Quarantine[i]
+			if _, more := widened(q); more && q.misses(query, false) {
+				again = append(again, q.journal)
 			}
+		}
+	}, func(tx *checkpoint.Tx) {
+		for _, journal := range again {
+			tx.Clear(journal)
 		}
 	})
 }
@@ -401,6 +425,10 @@ func (s *state) quarantined() []uint64 {
 func (s *state) quarantine(ctx context.Context, query Query, units []uint64, delivered func(unit uint64) []fingerprint) {
 	now := time.Now()
 	var added []Quarantined
+	before := s.dedup.of
+	if query.Filter == "" {
+		before = func(uint64) []fingerprint { return nil } // it brings that again
+	}
 	s.save(ctx, func() {
 		for _, unit := range units {
 			if slices.ContainsFunc(s.stored.Quarantine, func(q Quarantined) bool { return q.Unit == unit }) {
@@ -408,7 +436,7 @@ func (s *state) quarantine(ctx context.Context, query Query, units []uint64, del
 			}
 			added = append(added, Quarantined{
 				Unit: unit, Query: query, Since: now, Tried: now,
-				delivered: sorted(append(delivered(unit), s.dedup.of(unit)...)),
+				delivered: sorted(append(delivered(unit), before(unit)...)),
 				journal:   s.store.NewJournal(s.quarantineName(unit), fingerprintSize),
 			})
 		}
