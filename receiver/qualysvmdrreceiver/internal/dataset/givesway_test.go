@@ -221,6 +221,27 @@ func TestQuarantinedHostIsBroughtWholeThoughAWindowHasLeftItOutAsUnchanged(t *te
 	}
 }
 
+// What was read of a host before it broke was delivered: a change back to what was known before is a change.
+func TestDetectionOfABrokenHostThatChangesBackIsDelivered(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		h.Detections(60)
+		first := time.Now().Add(-48 * time.Hour)
+		h.Edit(4, func(d *qualyssim.ScriptedDetection) { d.First = first })
+		settings := trackedDaily()
+		settings.Collect = "processed"
+		c := run(h, settings)
+		h.Advance(2*time.Hour + 30*time.Minute)
+		h.Break(20, true)
+		for want, severity := range []int64{5, 3, 5} {
+			h.Edit(4, func(d *qualyssim.ScriptedDetection) { d.Severity = severity })
+			scannedOnly(h)
+			h.Advance(time.Hour)
+			require.Equal(t, 1, c.Quarantined())
+			assert.Equal(t, 2+want, h.Backend.Counts()["detection 4 Active"])
+		}
+	})
+}
+
 // What changes around the beginning of a full collection that gives way is asked for by it, and by the windows that interrupt it.
 func TestFullCollectionAndWindowsBringAChangeOnceBetweenThem(t *testing.T) {
 	for _, overlap := range []time.Duration{0, time.Hour} {

@@ -261,10 +261,10 @@ func (f *tracking) end() func(tx *checkpoint.Tx) {
 	return f.write(now)
 }
 
-// broke returns what writes a host of which more was to come, nil: there is nothing to write. Only what was brought is noted, so that
-// the next try does not bring it again.
+// broke returns what writes a host of which more was to come, nil: there is nothing to write. Only what was brought is noted: it is
+// what was last delivered.
 func (f *tracking) broke() func(tx *checkpoint.Tx) {
-	if f.page.brought == nil || len(f.brought) == 0 {
+	if len(f.brought) == 0 {
 		return nil
 	}
 	brought := encodeTracked(f.brought)
