@@ -320,9 +320,13 @@ func (p *detectionPage) follow() func(context.Context, uint64) *tracking {
 	return func(ctx context.Context, host uint64) *tracking { return d.tracked.begin(ctx, host, page) }
 }
 
-// selects reports whether a pass wants a detection: where the server does not support the time filter, it is applied here.
+// selects reports whether a pass wants a detection of the page: where the server does not support the time filter, or the end of a
+// range, it is applied here.
 func (p *detectionPage) selects(item *records.Item) bool {
 	pass := p.request.Pass
+	if p.request.Max != 0 && item.Unit > p.request.Max {
+		return false
+	}
 	if pass.Units != nil && !contains(pass.Units, item.Unit) {
 		return false
 	}

@@ -608,3 +608,33 @@ func TestRangesDoNotOverlapWhereQualysTakesNoEnd(t *testing.T) {
 		h.ExpectLogged(1, "qualys rejected a default parameter")
 	})
 }
+
+// What lies behind the end of a range is of another one: what it says there was not delivered.
+func TestTrackedChangeBehindTheEndOfARangeIsDelivered(t *testing.T) {
+	sideBySide(t, qualyssim.Options{}, func(h *harness.Harness) {
+		h.Hosts(100)
+		settings := trackedDaily()
+		settings.Collect, settings.PageSize = "processed", harness.DetectionSettings().PageSize
+		run(h, settings)
+		h.Advance(30 * time.Minute)
+		answer(h, func(r qualyssim.Request) bool { return r.Form.Has("id_max") }, rejecting(http.StatusBadRequest, 1901, "Unrecognized parameter(s): id_max"))
+		for number := 1; number <= 300; number++ {
+			h.Edit(number, func(d *qualyssim.ScriptedDetection) { d.Severity, d.Processed = 5, time.Now() })
+		}
+		h.Sim.ClearRequests()
+		for len(lists(h)) == 0 {
+			h.Advance(time.Second)
+		}
+		h.Advance(time.Second)
+		for id := int64(500); id < 1000; id += 20 {
+			h.Script.RemoveHost(id) // a page that begins before it reaches into the next range
+		}
+		h.Advance(10 * time.Minute)
+		h.ExpectLogged(1, "qualys rejected a default parameter")
+		for number := 1; number <= 300; number++ {
+			if id := int64(10 + (number-1)/3*10); id < 500 || id >= 1000 || id%20 != 0 {
+				assert.Equal(t, 2, h.Backend.Counts()[fmt.Sprintf("detection %d Active", number)], number)
+			}
+		}
+	})
+}
