@@ -385,9 +385,10 @@ func TestAnotherAccountWithinAFullCollectionRepeatsNothing(t *testing.T) {
 		h.Stop()
 		h.Backend.Decide(func(context.Context, plog.Logs) error { return nil })
 		settings.Account = "another user"
+		h.Change(1, func(*qualyssim.ScriptedDetection) {}) // of a host that was read
 		run(h, settings)
 		h.Advance(5 * time.Hour)
-		for i := 1; i <= 90; i++ {
+		for i := 2; i <= 90; i++ {
 			h.Edit(i, func(d *qualyssim.ScriptedDetection) { d.Processed = time.Now() })
 		}
 		h.Advance(time.Hour)
@@ -395,6 +396,6 @@ func TestAnotherAccountWithinAFullCollectionRepeatsNothing(t *testing.T) {
 		for label := range want {
 			want[label] = 2 // once in each full collection
 		}
-		h.ExpectDelivered(want)
+		h.ExpectDelivered(harness.With(want, "detection 1 Active", 3))
 	})
 }

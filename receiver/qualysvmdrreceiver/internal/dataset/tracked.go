@@ -242,7 +242,7 @@ func (f *tracking) end() func(tx *checkpoint.Tx) {
 	case f.page.whole:
 		now.Run, now.Listed = f.page.run, f.page.at.Unix()
 		rest(f.stored.Open, &gone)
-	case f.page.full != 0 && f.stored.Run != f.page.full:
+	case f.page.full != 0 && sequenceOf(f.stored.Run) != sequenceOf(f.page.full):
 		// A full collection runs that has not read the host, and may find nothing of it any more: what this page has brought is
 		// there, what it has not is gone unless the full collection brings it.
 		now.Run, now.Listed = f.page.full, f.page.at.Unix()

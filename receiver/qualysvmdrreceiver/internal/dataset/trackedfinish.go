@@ -164,7 +164,7 @@ func (s *sweep) host(ctx context.Context, id uint64, host *trackedHost) error {
 		s.forget(id)
 		return nil
 	case generationOf(host.Run) == generationOf(s.full):
-	case uint32(host.Run) == uint32(s.full):
+	case sequenceOf(host.Run) == sequenceOf(s.full):
 		// The collection has brought it before the generation changed: what it said is known, but not what is gone.
 		s.kept = append(s.kept, id)
 		return nil

@@ -43,6 +43,8 @@ func mark(generation uint32, run uint64) uint64 { return uint64(generation)<<32 
 
 func generationOf(mark uint64) uint32 { return uint32(mark >> 32) }
 
+func sequenceOf(mark uint64) uint32 { return uint32(mark) }
+
 // append appends the host as it is stored.
 func (h *trackedHost) append(dst []byte) []byte {
 	dst = slices.Grow(dst, trackedHostHead+len(h.Open)+len(h.Gone))
