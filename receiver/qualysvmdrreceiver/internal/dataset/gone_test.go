@@ -130,6 +130,26 @@ func expectWithheld(h *harness.Harness, name, text string) {
 	}
 }
 
+// All hosts are missing once, in the collection and in the list of IDs.
+func TestListOfHostsThatIsEmptyOnceIsNoAlarm(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		setHosts(h, 9)
+		runHosts(h, hostSettings(), nil)
+		h.Advance(time.Hour)
+		h.Sim.Intercept(func(_ context.Context, _ qualyssim.Request, w http.ResponseWriter, _ func(http.ResponseWriter)) bool {
+			fmt.Fprint(w, "<HOST_LIST_OUTPUT><RESPONSE><DATETIME>2026-01-01T00:00:00Z</DATETIME></RESPONSE></HOST_LIST_OUTPUT>")
+			return true
+		})
+		h.Advance(24 * time.Hour)
+		h.ExpectState(dataset.Hosts, health.Collecting)
+		h.Sim.Intercept(nil)
+		h.Advance(48 * time.Hour)
+		h.ExpectState(dataset.Hosts, health.Collecting)
+		h.ExpectLogged(0, "needs attention")
+		assert.Empty(t, removedHosts(h))
+	})
+}
+
 // With a share of 1 an empty list is believed, but not one that lacks hosts that were just delivered.
 func TestEmptyListBesideHostsTellsNothingWhateverTheShareIs(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {

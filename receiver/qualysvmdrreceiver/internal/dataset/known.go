@@ -77,6 +77,8 @@ type knownDocument struct {
 	// Withheld is how many of them are gone that nobody was told of, and Removed how many were told by that collection.
 	Withheld int `json:"withheld,omitempty"`
 	Removed  int `json:"removed,omitempty"`
+	// Empty is whether the last list that could be had was empty.
+	Empty bool `json:"empty,omitempty"`
 }
 
 // missedHost is a host that a complete list lacked.

@@ -133,7 +133,7 @@ func (r *removals) finish(ctx context.Context, run *engine.Run) error {
 	}
 	c := r.compare(l, delivered, run)
 	run.Withheld, run.Removed = 0, int64(c.told)
-	if l.empty && !l.complete {
+	if l.empty && !l.complete && k.document.Empty {
 		run.Withheld = int64(len(l.known) - c.told)
 	}
 	gone := c.gone
@@ -196,7 +196,7 @@ func (r *removals) ask(ctx context.Context, known []uint64, met bool) (*listing,
 	}
 	if err != nil {
 		r.known.log.Warn("the list of host IDs cannot be had; hosts that are gone are told with a later collection", zap.Error(err))
-	} else if !l.complete && !l.empty {
+	} else if !l.complete && (!l.empty || !r.known.document.Empty) {
 		r.known.log.Warn("the list of host IDs is empty or not complete; hosts that are gone are told with a later collection")
 	}
 	return l, nil
@@ -367,11 +367,12 @@ func (r *removals) commit(ctx context.Context, run *engine.Run, l *listing, miss
 	k.mu.Lock()
 	document := knownDocument{
 		Fingerprint: k.document.Fingerprint, Finished: run.ID, Hosts: hosts, Listed: k.document.Listed, Withheld: k.document.Withheld,
+		Empty: l.empty || !l.complete && k.document.Empty,
 	}
 	if l.complete {
 		document.Listed = orNow(l.at)
 	}
-	if l.complete || l.empty {
+	if l.complete || l.empty && k.document.Empty {
 		document.Withheld = int(run.Withheld)
 	}
 	document.Removed = int(run.Removed)
