@@ -12,10 +12,14 @@ import (
 // classified returns the error that a response stands for which is not what was asked for. cause is what the reader stumbled on, if
 // the status did not tell before.
 func (a *response) classified(cause error) error {
-	if err := a.readHead(); err != nil && cause == nil {
-		cause = err
+	unread := a.readHead()
+	if cause == nil {
+		cause = unread
 	}
 	said := readReply(a.head)
+	if said.empty && unread != nil {
+		said.text = "" // there may be something that cannot be read
+	}
 	if to, err := url.Parse(a.header.Get("Location")); err == nil && a.status/100 == 3 && to.Host != "" {
 		said.text = "redirect to " + to.Host + ", not followed"
 	}

@@ -12,15 +12,16 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// inflate returns the content of a body that was encoded as its header says.
-func inflate(body io.Reader, encoding string) (io.Reader, error) {
+// inflate returns the content of a body that was encoded as its header says. An encoding that nobody asked for is an error of
+// reading it: the status and the headers tell all the same whether credentials were rejected, or a limit exceeded.
+func inflate(body io.Reader, encoding string) io.Reader {
 	switch strings.ToLower(strings.TrimSpace(encoding)) {
 	case "", "identity":
-		return body, nil
+		return body
 	case "gzip", "x-gzip":
-		return &gunzip{src: body}, nil
+		return &gunzip{src: body}
 	default:
-		return nil, fmt.Errorf("content encoding %.40q is not supported", encoding)
+		return &gunzip{err: fmt.Errorf("content encoding %.40q is not supported", encoding)}
 	}
 }
 

@@ -82,12 +82,7 @@ func (c *Client) begin(ctx context.Context, e *endpoint, r request) (*response, 
 		a.credential = StableCredential(resp.Request.Header.Get("Authorization"))
 	}
 	a.wire = &wire{response: a, body: resp.Body}
-	a.body, err = inflate(a.wire, resp.Header.Get("Content-Encoding"))
-	if err != nil {
-		err = a.fail(err)
-		a.Close()
-		return nil, err
-	}
+	a.body = inflate(a.wire, resp.Header.Get("Content-Encoding"))
 	return a, nil
 }
 

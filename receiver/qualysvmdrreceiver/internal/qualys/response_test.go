@@ -296,6 +296,33 @@ func TestGzippedErrors(t *testing.T) {
 	}
 }
 
+// A proxy can encode what it answers in Qualys' place in a way that nobody asked for. A rejected password that is not seen to be
+// one would be sent again until the account is locked, and a limit would be run into again and again.
+func TestErrorsThatCannotBeInflatedAreClassified(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, c, _ := start(t, respond(401, "\x0b\x02\x80", "Content-Encoding", "br"))
+		for range 2 {
+			e := requireError(t, detections(t.Context(), c))
+			assert.Equal(t, Config, e.Class)
+			assert.True(t, e.Login)
+		}
+		assert.Len(t, f.received(), 1, "a bad password is sent once")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		f, c, _ := start(t, responses(respond(429, "\x0b\x02\x80", "Content-Encoding", "br", "Retry-After", "90"), good))
+		require.NoError(t, detections(t.Context(), c))
+		calls := f.received()
+		require.Len(t, calls, 2)
+		assert.Equal(t, 90*time.Second, calls[1].at.Sub(calls[0].at))
+	})
+	synctest.Test(t, func(t *testing.T) {
+		_, c, _ := start(t, reply200("\x0b\x02\x80", "Content-Encoding", "br"))
+		e := requireError(t, detections(t.Context(), c))
+		assert.Equal(t, Generic, e.Class)
+		assert.Equal(t, `detections: HTTP 200: content encoding "br" is not supported`, e.Error())
+	})
+}
+
 func TestResponsesAreCappedAfterInflating(t *testing.T) {
 	bomb := zip(hostList(strings.Repeat(" ", 10<<20)))
 	require.Less(t, len(bomb), 100<<10)
