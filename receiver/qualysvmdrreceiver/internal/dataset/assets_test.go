@@ -415,6 +415,27 @@ func TestExpiringTokensCostNoAsset(t *testing.T) {
 	})
 }
 
+// The gateway answers 202 where the same is being asked already. That is no end of the list, whatever it says besides.
+func TestPageThatIsNotReadyIsAskedForAgain(t *testing.T) {
+	for _, body := range []string{"", `{"responseCode":"SUCCESS","responseMessage":"duplicate operation"}`, `{"responseCode":"SUCCESS","count":0,"hasMore":0,"assetListData":{"asset":[]}}`} {
+		bubble(t, func(h *harness.Harness) {
+			setAssets(h, 10, time.Now())
+			calls := 0
+			interceptSearch(h, func(_ qualyssim.Request, w http.ResponseWriter, _ func(http.ResponseWriter)) bool {
+				if calls++; calls != 2 {
+					return false
+				}
+				w.WriteHeader(http.StatusAccepted)
+				fmt.Fprint(w, body)
+				return true
+			})
+			runAssets(h, assetSettings(), nil)
+			h.Advance(time.Minute)
+			h.ExpectDelivered(eachAsset(10, 1), body)
+		})
+	}
+}
+
 // The account is in order, as the gateway logs it in: nothing else that uses it may be held up.
 func TestTokensThatAreNotTakenAreNoRefusedLogin(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {

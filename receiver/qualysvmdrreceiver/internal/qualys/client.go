@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"time"
 )
@@ -284,7 +285,7 @@ func (c *Client) ask(ctx context.Context, r request) (_ *response, sent Secret, 
 	}
 	a.limits = readLimits(a.header)
 	c.limiters[r.api].learn(r.permit, a.status, a.limits)
-	if a.status/100 != 2 {
+	if a.status/100 != 2 || r.api == Assets && a.status == http.StatusAccepted { // 202: the same is being asked already
 		err = a.classified(nil)
 	} else {
 		err = r.open(a)
