@@ -436,6 +436,36 @@ func TestPageThatIsNotReadyIsAskedForAgain(t *testing.T) {
 	}
 }
 
+// While nobody can log in, nothing tells of the page that was not asked for.
+func TestOutageOfTheLoginDoesNotMakePagesSmaller(t *testing.T) {
+	for name, outage := range map[string]func(http.ResponseWriter){
+		"failing": func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) },
+		"silent":  func(http.ResponseWriter) { harness.Slow(2 * time.Minute) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(h *harness.Harness) {
+				setAssets(h, 10, time.Now())
+				down := true
+				h.Sim.Intercept(func(_ context.Context, r qualyssim.Request, w http.ResponseWriter, _ func(http.ResponseWriter)) bool {
+					if r.API != qualyssim.Auth || !down {
+						return false
+					}
+					outage(w)
+					return true
+				})
+				runAssets(h, assetSettings(), nil)
+				h.Advance(30 * time.Minute)
+				down = false
+				h.Advance(30 * time.Minute)
+				h.ExpectDelivered(eachAsset(10, 1))
+				asked := searches(h)
+				assert.Len(t, asked, 3)
+				assert.Equal(t, "4", asked[0].Form.Get("pageSize"))
+			})
+		})
+	}
+}
+
 // The account is in order, as the gateway logs it in: nothing else that uses it may be held up.
 func TestTokensThatAreNotTakenAreNoRefusedLogin(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {

@@ -37,6 +37,8 @@ func Judge(err error) engine.Verdict {
 func responseOf(e *qualys.Error) engine.Response {
 	var dial *net.OpError
 	switch {
+	case e.API == qualys.Auth:
+		return engine.NotAtFault // it was the login: nothing was asked for
 	case e.PageTooLarge():
 		return engine.TooSlow
 	case e.Code != 0, e.Limited():
