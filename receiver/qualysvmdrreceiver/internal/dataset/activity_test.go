@@ -252,6 +252,30 @@ func TestTimeFilterThatTheActivityLogDoesNotTake(t *testing.T) {
 	}
 }
 
+// A row that was written later than it is dated stands among newer ones. At the head of a page it is no sign that the window is over.
+func TestLateRowDoesNotEndALogThatIsNotFiltered(t *testing.T) {
+	for late := range 12 {
+		bubble(t, func(h *harness.Harness) {
+			now := time.Now()
+			for i := range 12 {
+				at := now.Add(time.Duration(i-12) * time.Minute)
+				if i == late {
+					at = now.Add(-48 * time.Hour)
+				}
+				addRow(h, at, fmt.Sprint(i))
+			}
+			interceptActivity(h, func(r qualyssim.Request, w http.ResponseWriter, serve func(http.ResponseWriter)) bool {
+				r.Form.Del("since_datetime") // the simulator reads the same parameters
+				serve(w)
+				return true
+			})
+			runActivity(h, activitySettings(), nil)
+			h.Advance(30 * time.Minute)
+			h.ExpectDelivered(harness.With(eachRow(0, 12), fmt.Sprintf("activity %d", late), 0))
+		})
+	}
+}
+
 func TestMissingPermissionStopsTheActivityLogAlone(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {
 		interceptActivity(h, func(_ qualyssim.Request, w http.ResponseWriter, _ func(http.ResponseWriter)) bool {

@@ -35,7 +35,7 @@ const (
 type rows struct {
 	date    uint64 // hash of the date of the last row
 	at      int64  // the same in Unix seconds, 0: it is not understood, or there was no row
-	newest  int64  // the first such time in the page, 0: there is none
+	newest  int64  // the latest such time in the page, 0: there is none
 	undated uint64 // rows whose date is not understood, since the newest one
 	// counts are the rows of that date by their content.
 	counts map[uint64]uint64
@@ -85,9 +85,7 @@ func (r *rows) meet(item *records.Item, date string) bool {
 		clear(r.counts)
 	}
 	r.at = item.Updated
-	if r.newest == 0 {
-		r.newest = item.Updated
-	}
+	r.newest = max(r.newest, item.Updated)
 	if len(r.counts) >= mostTies {
 		clear(r.counts)
 	}
