@@ -319,6 +319,35 @@ func TestPagesOfTheActivityLogThatBreakBecomeSmaller(t *testing.T) {
 	}
 }
 
+// A row that cannot be read holds up the log, so somebody has to find it.
+func TestRowThatCannotBeReadIsNamed(t *testing.T) {
+	for name, answer := range map[string]func(w http.ResponseWriter, body string){
+		"never answered": func(w http.ResponseWriter, _ string) { w.WriteHeader(http.StatusInternalServerError) },
+		"cut":            func(w http.ResponseWriter, body string) { fmt.Fprint(w, body[:strings.Index(body, "login")]) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(h *harness.Harness) {
+				addRows(h, 12, time.Now())
+				interceptActivity(h, func(_ qualyssim.Request, w http.ResponseWriter, serve func(http.ResponseWriter)) bool {
+					recorded := httptest.NewRecorder()
+					serve(recorded)
+					if body := recorded.Body.String(); strings.Contains(body, ",5,user") { // of the row with ID 6
+						answer(w, body)
+					} else {
+						fmt.Fprint(w, body)
+					}
+					return true
+				})
+				runActivity(h, activitySettings(), nil)
+				h.Advance(time.Hour)
+				told := failures(h)
+				require.NotEmpty(t, told)
+				assert.Contains(t, told[len(told)-1], "from row 6: activity_log: HTTP ")
+			})
+		})
+	}
+}
+
 func TestPageOfTheActivityLogThatThePipelineHeldUpDoesNotBecomeSmaller(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {
 		addRows(h, 8, time.Now())

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -135,9 +136,17 @@ func (a *assets) Fetch(ctx context.Context, r engine.Request) (engine.Page, erro
 			a.mu.Unlock()
 			return &assetPage{source: a, page: page, pass: r.Pass, collection: r.Collection, cursor: r.Cursor.ID}, nil
 		case !a.filterRejected(query, err):
-			return nil, err
+			return nil, afterAsset(r.Cursor.ID, err)
 		}
 	}
+}
+
+// afterAsset is an error with the asset that was read last before it, unless there was none. The end is no error.
+func afterAsset(id uint64, err error) error {
+	if id == 0 || err == nil || err == io.EOF {
+		return err
+	}
+	return fmt.Errorf("after asset %d: %w", id, err)
 }
 
 // query is the request for a page.
@@ -319,9 +328,11 @@ func (p *assetPage) Read(_ context.Context, decide engine.Decide, emit func(engi
 	builder := p.source.builders.Get().(*records.Assets)
 	defer p.source.builders.Put(builder)
 	var duplicates []records.Item
+	last := p.cursor
 	builder.PortsSince(p.source.portsSince(p.pass))
 	builder.Begin(orNow(p.page.ServerTime()), p.collection, func(item *records.Item) bool {
 		p.page.Note(item.Unit)
+		last = item.Unit
 		decision := decide(item)
 		switch {
 		case decision == engine.Skip || !p.source.selects(p.pass, item):
@@ -344,7 +355,7 @@ func (p *assetPage) Read(_ context.Context, decide engine.Decide, emit func(engi
 		if err == nil {
 			err = builder.Asset(decoder)
 		}
-		return broken(0, err)
+		return broken(0, afterAsset(last, err))
 	})
 }
 

@@ -466,6 +466,54 @@ func TestOutageOfTheLoginDoesNotMakePagesSmaller(t *testing.T) {
 	}
 }
 
+// failures are the errors that the dataset has reported.
+func failures(h *harness.Harness) []string {
+	var all []string
+	for _, one := range h.Logs.FilterMessage("dataset fails and tries again").All() {
+		all = append(all, fmt.Sprint(one.ContextMap()["error"]))
+	}
+	return all
+}
+
+// The list cannot go on behind an asset that the gateway cannot render, so somebody has to find it: pages become smaller until it
+// is the one behind the asset that the error names.
+func TestAssetThatCannotBeReadIsNamedByTheOneBefore(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		edit func(w http.ResponseWriter, body string)
+		says string
+	}{
+		{"never answered", func(w http.ResponseWriter, _ string) { w.WriteHeader(http.StatusInternalServerError) }, "after asset 104: assets: HTTP 500: empty response"},
+		{"malformed", func(w http.ResponseWriter, body string) {
+			before, after, _ := strings.Cut(body, `"assetId":105,`)
+			fmt.Fprint(w, before+`"assetId":105,}`+after)
+		}, "after asset 104: "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(h *harness.Harness) {
+				setAssets(h, 10, time.Now())
+				interceptSearch(h, func(_ qualyssim.Request, w http.ResponseWriter, serve func(http.ResponseWriter)) bool {
+					recorded := httptest.NewRecorder()
+					serve(recorded)
+					body := recorded.Body.String()
+					if strings.Contains(body, `"assetId":105,`) {
+						test.edit(w, body)
+						return true
+					}
+					fmt.Fprint(w, body)
+					return true
+				})
+				runAssets(h, assetSettings(), nil)
+				h.Advance(time.Hour)
+				h.ExpectDelivered(eachAsset(5, 1))
+				told := failures(h)
+				require.NotEmpty(t, told)
+				assert.Contains(t, told[len(told)-1], test.says)
+			})
+		})
+	}
+}
+
 // The account is in order, as the gateway logs it in: nothing else that uses it may be held up.
 func TestTokensThatAreNotTakenAreNoRefusedLogin(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {
