@@ -75,6 +75,8 @@ type assets struct {
 	ended   bool
 	// unsaid is whether it was told that responses do not say whether there are more assets.
 	unsaid bool
+	// leftOut are the collections that have left an asset out, as no record can hold it, by their IDs.
+	leftOut map[string]bool
 }
 
 // NewAssets returns the collector of the dataset asset_inventory. Options are completed by what follows from the settings.
@@ -86,6 +88,7 @@ func NewAssets(shared Settings, settings AssetSettings, state *health.Dataset, o
 		settings: settings,
 		builders: sync.Pool{New: func() any { return records.NewAssets(shared.Records) }},
 		filtered: true,
+		leftOut:  map[string]bool{},
 	}
 	options.Events = shared.events()
 	options.Selection = []any{shared.Gateway.Host, settings.IncludeFields, settings.ExcludeFields, settings.Filter}
@@ -274,10 +277,21 @@ func (a *assets) check(run *engine.Run, counts engine.Counts) {
 		run.Incomplete = fmt.Sprintf("%d of %d assets", counts.Records, a.count)
 	case a.ended:
 		run.Incomplete = "the list of assets did not go on"
+	case a.leftOut[run.ID]:
+		run.Incomplete = "an asset is larger than a record may be"
 	case !run.Full && (!a.filtered || a.ignored):
 		run.Incomplete = "the filter for changes does not work"
 	}
 	a.ended, a.counted = false, nil
+	delete(a.leftOut, run.ID)
+}
+
+// leaveOut takes note of an asset that is read over: the list would end there for good.
+func (a *assets) leaveOut(collection string, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.leftOut[collection] = true
+	a.log.Error("asset left out: it is larger than a record may be", zap.Error(err))
 }
 
 // proceed returns where the list goes on behind a page, if it does. An error asks for the page again.
@@ -355,7 +369,12 @@ func (p *assetPage) Read(_ context.Context, decide engine.Decide, emit func(engi
 		if err == nil {
 			err = builder.Asset(decoder)
 		}
-		return broken(0, afterAsset(last, err))
+		err = afterAsset(last, err)
+		if errors.Is(err, records.ErrTooLarge) {
+			p.source.leaveOut(p.collection, err)
+			return nil // the page reads over what is left of it
+		}
+		return broken(0, err)
 	})
 }
 

@@ -514,6 +514,29 @@ func TestAssetThatCannotBeReadIsNamedByTheOneBefore(t *testing.T) {
 	}
 }
 
+// An asset that no record can hold is read over: the list would end there for good.
+func TestAssetThatIsTooLargeHoldsUpNothing(t *testing.T) {
+	for name, members := range map[string]string{
+		"too much text":   `"a":["` + strings.Repeat(strings.Repeat("x", 3<<20)+`","`, 3) + `"]`,
+		"too many values": `"a":[` + strings.Repeat("0,", 8<<20/32) + `0]`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(h *harness.Harness) {
+				setAssets(h, 10, time.Now())
+				h.Script.SetAsset(105, qualyssim.ScriptedAsset{Modified: time.Now(), Members: members})
+				finished := &finishedRuns{}
+				runAssets(h, assetSettings(), finished)
+				h.Advance(time.Hour)
+				h.ExpectDelivered(harness.With(eachAsset(10, 1), "asset 105", 0))
+				h.ExpectState(dataset.AssetInventory, health.Collecting)
+				h.ExpectLogged(1, "asset left out")
+				require.Len(t, finished.all(), 1)
+				assert.NotEmpty(t, finished.last().Incomplete)
+			})
+		})
+	}
+}
+
 // The account is in order, as the gateway logs it in: nothing else that uses it may be held up.
 func TestTokensThatAreNotTakenAreNoRefusedLogin(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {
