@@ -275,6 +275,7 @@ const (
 	maxPageSize      = 10000
 	maxAssetPageSize = 300 // the API refuses more
 	minInterval      = time.Second
+	minWait          = time.Millisecond
 	// defaultRemovedShare is the share of the known hosts, or tracked detections, that may be gone at once.
 	defaultRemovedShare = 0.2
 	defaultReserve      = 10 // calls of a window
@@ -320,7 +321,9 @@ func (c *Config) Validate() error {
 	v.check(c.BodyFormat == BodyStructured || c.BodyFormat == BodyJSON, "body_format", "must be structured or json, is %q", c.BodyFormat)
 	v.check(c.Timestamp == TimestampEvent || c.Timestamp == TimestampCollected, "timestamp", "must be event or collected, is %q", c.Timestamp)
 	v.check(c.ReadIdleTimeout > 0, "read_idle_timeout", "must be above 0, is %s", c.ReadIdleTimeout)
+	v.unit("read_idle_timeout", c.ReadIdleTimeout, minWait)
 	v.check(c.PageTimeout > 0, "page_timeout", "must be above 0, is %s", c.PageTimeout)
+	v.unit("page_timeout", c.PageTimeout, minWait)
 	if reserve := c.RateLimitReserve; reserve != nil {
 		v.check(*reserve >= 0, "rate_limit_reserve", "must not be negative, is %d", *reserve)
 	}
@@ -330,6 +333,7 @@ func (c *Config) Validate() error {
 		v.check(c.Storage != nil, "vulnerabilities::track_detections", "needs storage: what was delivered would be forgotten")
 	}
 	v.check(c.InitialDelay >= 0, "initial_delay", "must not be negative, is %s", c.InitialDelay)
+	v.unit("initial_delay", c.InitialDelay, minWait)
 
 	v.check(c.LeaderElector == nil || c.Storage != nil, "k8s_leader_elector", "needs storage: a collector that takes over goes on where the other one was")
 
@@ -342,6 +346,7 @@ func (c *Config) validateRetry(v *violations) {
 	v.check(retry.Enabled, "retry_on_failure::enabled", "must not be false: what was not delivered would be lost")
 	v.check(retry.MaxElapsedTime == 0, "retry_on_failure::max_elapsed_time", "must be 0, is %s: tries never end, or records would be lost", retry.MaxElapsedTime)
 	v.check(retry.InitialInterval > 0, "retry_on_failure::initial_interval", "must be above 0, is %s", retry.InitialInterval)
+	v.unit("retry_on_failure::initial_interval", retry.InitialInterval, minWait)
 	v.check(retry.MaxInterval >= retry.InitialInterval, "retry_on_failure::max_interval", "must not be less than initial_interval (%s), is %s", retry.InitialInterval, retry.MaxInterval)
 	v.check(retry.RandomizationFactor >= 0 && retry.RandomizationFactor <= 1, "retry_on_failure::randomization_factor", "must be from 0 to 1, is %g", retry.RandomizationFactor)
 	v.check(retry.Multiplier >= 1, "retry_on_failure::multiplier", "must be at least 1, is %g", retry.Multiplier)
@@ -431,8 +436,8 @@ func (c *VulnerabilitiesConfig) Validate() error {
 	v.fullAfter(c.FullAfter)
 	v.interval("collection_interval", c.CollectionInterval)
 	v.optionalInterval("full_interval", c.FullInterval)
-	v.check(c.InitialLookback >= 0, "initial_lookback", "must not be negative, is %s", c.InitialLookback)
-	v.check(c.Overlap >= 0, "overlap", "must not be negative, is %s", c.Overlap)
+	v.span("initial_lookback", c.InitialLookback)
+	v.span("overlap", c.Overlap)
 	v.check(slices.Contains([]Collect{CollectChanged, CollectProcessed, CollectScanned, CollectAll}, c.Collect), "collect", "must be changed, processed, scanned or all, is %q", c.Collect)
 	v.version(c.APIVersion)
 	v.pageSize(c.PageSize, maxPageSize)
@@ -458,6 +463,7 @@ func (c *KnowledgeBaseConfig) Validate() error {
 		v.check(enrichField.MatchString(name), "enrich_fields", "must be names of fields of an entry's record such as CvssV3, has %q", name)
 	}
 	v.check(c.EnrichTimeout > 0, "enrich_timeout", "must be above 0, is %s", c.EnrichTimeout)
+	v.unit("enrich_timeout", c.EnrichTimeout, minWait)
 	return v.joined()
 }
 
@@ -480,7 +486,7 @@ func (c *AssetInventoryConfig) Validate() error {
 	v.fullAfter(c.FullAfter)
 	v.interval("collection_interval", c.CollectionInterval)
 	v.optionalInterval("full_interval", c.FullInterval)
-	v.check(c.Overlap >= 0, "overlap", "must not be negative, is %s", c.Overlap)
+	v.span("overlap", c.Overlap)
 	v.pageSize(c.PageSize, maxAssetPageSize)
 	for i, f := range c.Filter {
 		key := fmt.Sprintf("filter::%d", i)
@@ -498,8 +504,8 @@ func (c *ActivityLogConfig) Validate() error {
 	v := &violations{}
 	v.fullAfter(c.FullAfter)
 	v.interval("collection_interval", c.CollectionInterval)
-	v.check(c.InitialLookback >= 0, "initial_lookback", "must not be negative, is %s", c.InitialLookback)
-	v.check(c.Overlap >= 0, "overlap", "must not be negative, is %s", c.Overlap)
+	v.span("initial_lookback", c.InitialLookback)
+	v.span("overlap", c.Overlap)
 	v.version(c.APIVersion)
 	v.pageSize(c.PageSize, maxPageSize)
 	v.parameters(c.Parameters, nil)
@@ -527,6 +533,17 @@ func (v *violations) interval(key string, d time.Duration) {
 
 func (v *violations) optionalInterval(key string, d time.Duration) {
 	v.check(d == 0 || d >= minInterval, key, "must be 0 (never) or at least %s, is %s", minInterval, d)
+}
+
+// span checks a time that is reached back by. Times in requests are whole seconds.
+func (v *violations) span(key string, d time.Duration) {
+	v.check(d >= 0, key, "must not be negative, is %s", d)
+	v.unit(key, d, time.Second)
+}
+
+// unit refuses what is less than anybody means: YAML's 300 is 300ns.
+func (v *violations) unit(key string, d, least time.Duration) {
+	v.check(d <= 0 || d >= least, key, "must be at least %s, is %s: a number without a unit counts nanoseconds", least, d)
 }
 
 func (v *violations) fullAfter(value any) {
