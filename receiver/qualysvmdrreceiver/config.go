@@ -403,6 +403,7 @@ func (c *Config) validateEndpoint(v *violations, key string, client *confighttp.
 
 func (c *Config) validateCredentials(v *violations, usesServer, usesGateway bool) {
 	v.check(c.ClientType == string(qualys.UserClient) || c.ClientType == string(qualys.SubscriptionClient), "client_type", "must be user or subscription, is %q", c.ClientType)
+	v.check(c.ClientID != "" || c.ClientType != string(qualys.SubscriptionClient), "client_type", "must be given with client_id")
 	if c.ClientID != "" || c.ClientSecret != "" {
 		v.check(c.ClientID != "", "client_id", "must be given with client_secret")
 		v.check(c.ClientSecret != "", "client_secret", "must be given with client_id")
@@ -422,6 +423,9 @@ func (c *Config) validateCredentials(v *violations, usesServer, usesGateway bool
 	}
 	v.check(c.Username != "", "username", "must be given with password")
 	v.check(c.Password != "", "password", "must be given with username")
+	// A file read into a variable ends with a line break: each login would fail, until the account is locked.
+	v.check(headerValue(c.Username), "username", "must not hold control characters, or begin or end with white space: is there a line break at its end?")
+	v.check(!strings.ContainsFunc(string(c.Password), unicode.IsControl), "password", "must not hold control characters: is there a line break at its end?")
 	v.check(!strings.Contains(c.Username, ":"), "username", "must not hold a colon: Basic authentication cannot carry it")
 }
 
@@ -488,6 +492,8 @@ func (c *AssetInventoryConfig) Validate() error {
 	v.optionalInterval("full_interval", c.FullInterval)
 	v.span("overlap", c.Overlap)
 	v.pageSize(c.PageSize, maxAssetPageSize)
+	v.check(!slices.Contains(c.IncludeFields, ""), "include_fields", "must not hold an empty name")
+	v.check(!slices.Contains(c.ExcludeFields, ""), "exclude_fields", "must not hold an empty name")
 	for i, f := range c.Filter {
 		key := fmt.Sprintf("filter::%d", i)
 		v.check(f.Field != "", key+"::field", "must not be empty")
