@@ -5,12 +5,14 @@ package dataset_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +25,7 @@ import (
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/engine"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/harness"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/qualys"
 )
 
 func assetSettings() dataset.AssetSettings {
@@ -464,6 +467,52 @@ func TestOutageOfTheLoginDoesNotMakePagesSmaller(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Where nothing was sent, nothing can be the fault of what was asked for.
+func TestRequestsThatAreNotSentDoNotMakePagesSmaller(t *testing.T) {
+	for name, err := range map[string]error{
+		"no token":       errors.New("failed to get security token from token endpoint"),
+		"no certificate": &tls.CertificateVerificationError{Err: errors.New("x509: certificate has expired")},
+		"no proxy":       errors.New("proxyconnect: Bad Gateway"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(h *harness.Harness) {
+				h.Hosts(6)
+				var down atomic.Bool
+				down.Store(true)
+				h.Client = func(s *qualys.Settings) {
+					s.Server.HTTP.Transport = unreachable{s.Server.HTTP.Transport, func() error {
+						if down.Load() {
+							return err
+						}
+						return nil
+					}}
+				}
+				h.Run(harness.Detect(harness.DetectionSettings(), engine.Options{}, nil))
+				h.Advance(30 * time.Minute)
+				down.Store(false)
+				h.Advance(25 * time.Minute)
+				h.ExpectDelivered(h.EachOnce())
+				asked := h.Asked(qualyssim.Detections)
+				assert.Len(t, asked, 3)
+				assert.Equal(t, "2", asked[0].Form.Get("truncation_limit"))
+			})
+		})
+	}
+}
+
+// unreachable is a transport that fails before it sends anything as long as it is told an error.
+type unreachable struct {
+	http.RoundTripper
+	err func() error
+}
+
+func (u unreachable) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := u.err(); err != nil {
+		return nil, err
+	}
+	return u.RoundTripper.RoundTrip(r)
 }
 
 // failures are the errors that the dataset has reported.

@@ -5,7 +5,6 @@ package dataset
 
 import (
 	"errors"
-	"net"
 	"slices"
 	"sync"
 
@@ -35,17 +34,16 @@ func Judge(err error) engine.Verdict {
 
 // responseOf says whether it can be the fault of what was asked for that no response came.
 func responseOf(e *qualys.Error) engine.Response {
-	var dial *net.OpError
 	switch {
-	case e.API == qualys.Auth:
-		return engine.NotAtFault // it was the login: nothing was asked for
+	case e.API == qualys.Auth, e.Unsent:
+		return engine.NotAtFault // nothing was asked for
 	case e.PageTooLarge():
 		return engine.TooSlow
 	case e.Code != 0, e.Limited():
 		return engine.NotAtFault
 	case e.Status >= 500:
 		return engine.Failed
-	case e.Status == 0 && e.Err != nil && (!errors.As(e.Err, &dial) || dial.Op != "dial"):
+	case e.Status == 0 && e.Err != nil:
 		return engine.Failed // the connection ended before the first byte of a response
 	}
 	return engine.NotAtFault

@@ -51,6 +51,8 @@ type Error struct {
 	// this error without sending anything, unless an authenticator supplies others by then. Zero with Login and class Config: not
 	// before the configuration changes.
 	RetryAt time.Time
+	// Unsent is true if nothing was sent: there was no connection, or an authenticator had nothing to show.
+	Unsent bool
 	// Err is the cause, if there is one besides the response: of the network, or in reading.
 	Err error
 

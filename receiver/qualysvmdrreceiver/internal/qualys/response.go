@@ -8,8 +8,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"sync"
+	"sync/atomic"
 )
 
 // maxError is how much of a response is looked at to find out what it says if it is not what was asked for, in bytes.
@@ -53,7 +55,8 @@ func (c *Client) begin(ctx context.Context, e *endpoint, r request) (*response, 
 		outcome:  OutcomeIncomplete,
 		release:  func() {},
 	}
-	req, err := e.build(own, r, c.settings.UserAgent)
+	var sent atomic.Bool
+	req, err := e.build(httptrace.WithClientTrace(own, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}), r, c.settings.UserAgent)
 	if err != nil {
 		cancel(nil)
 		return nil, &Error{API: r.api, Class: Config, Err: err}
@@ -68,7 +71,9 @@ func (c *Client) begin(ctx context.Context, e *endpoint, r request) (*response, 
 			err = context.Cause(own)
 		}
 		cancel(nil)
-		err = asError(r.api, 0, withoutURL(err))
+		if known := (*Error)(nil); !errors.As(err, &known) {
+			err = &Error{API: r.api, Err: withoutURL(err), Unsent: !sent.Load()}
+		}
 		outcome := outcomeOf(ctx, err)
 		if rejection := (*Error)(nil); own.Err() != nil && errors.As(context.Cause(own), &rejection) {
 			outcome = OutcomeCancelled // it is another request that was rejected
