@@ -448,9 +448,10 @@ func TestOutageOfTheLoginDoesNotMakePagesSmaller(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(h *harness.Harness) {
 				setAssets(h, 10, time.Now())
-				down := true
+				var down atomic.Bool
+				down.Store(true)
 				h.Sim.Intercept(func(_ context.Context, r qualyssim.Request, w http.ResponseWriter, _ func(http.ResponseWriter)) bool {
-					if r.API != qualyssim.Auth || !down {
+					if r.API != qualyssim.Auth || !down.Load() {
 						return false
 					}
 					outage(w)
@@ -458,7 +459,7 @@ func TestOutageOfTheLoginDoesNotMakePagesSmaller(t *testing.T) {
 				})
 				runAssets(h, assetSettings(), nil)
 				h.Advance(30 * time.Minute)
-				down = false
+				down.Store(false)
 				h.Advance(30 * time.Minute)
 				h.ExpectDelivered(eachAsset(10, 1))
 				asked := searches(h)
