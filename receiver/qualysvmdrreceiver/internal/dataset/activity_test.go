@@ -323,7 +323,10 @@ func TestPagesOfTheActivityLogThatBreakBecomeSmaller(t *testing.T) {
 func TestRowThatCannotBeReadIsNamed(t *testing.T) {
 	for name, answer := range map[string]func(w http.ResponseWriter, body string){
 		"never answered": func(w http.ResponseWriter, _ string) { w.WriteHeader(http.StatusInternalServerError) },
-		"cut":            func(w http.ResponseWriter, body string) { fmt.Fprint(w, body[:strings.Index(body, "login")]) },
+		"cut": func(w http.ResponseWriter, body string) {
+			before, _, _ := strings.Cut(body, "login")
+			fmt.Fprint(w, before)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(h *harness.Harness) {
