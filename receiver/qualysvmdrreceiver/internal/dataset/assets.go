@@ -220,10 +220,11 @@ func (a *assets) askCount(ctx context.Context, q qualys.AssetQuery) (int64, erro
 }
 
 // filterRejected reports whether an error can be the filter that is added to a query, which is then spelled otherwise or left
-// out: the response names it, or this spelling was never accepted.
+// out: the response names it, or this spelling was never accepted. A page for people, which is not of the class Config, is not of
+// the gateway.
 func (a *assets) filterRejected(q qualys.AssetQuery, err error) bool {
 	var refused *qualys.Error
-	if q.UpdatedSince.IsZero() || !errors.As(err, &refused) || refused.Status != http.StatusBadRequest {
+	if q.UpdatedSince.IsZero() || !errors.As(err, &refused) || refused.Status != http.StatusBadRequest || refused.Class != qualys.Config {
 		return false
 	}
 	a.mu.Lock()

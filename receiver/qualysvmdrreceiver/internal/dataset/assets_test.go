@@ -191,6 +191,31 @@ func TestBetweenFullCollectionsOnlyChangedAssetsArrive(t *testing.T) {
 }
 
 // An asset may be selected by another date than those that it shows.
+// What a proxy answers tells nothing of the filter: without it each window would read all assets, until a restart.
+func TestBadRequestOfAProxyDoesNotCostTheFilter(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		setAssets(h, 10, time.Now().Add(-48*time.Hour))
+		calls := 0
+		interceptSearch(h, func(r qualyssim.Request, w http.ResponseWriter, _ func(http.ResponseWriter)) bool {
+			if !strings.Contains(r.Body, "lastUpdatedDate") {
+				return false
+			}
+			if calls++; calls > 1 {
+				return false
+			}
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, "<html><head><title>400 Bad Request</title></head></html>")
+			return true
+		})
+		runAssets(h, hourlyAssets(), nil)
+		h.Advance(90 * time.Minute)
+		h.ExpectDelivered(eachAsset(10, 1))
+		h.ExpectLogged(0, "qualys rejected a default parameter")
+		asked := searches(h)
+		assert.Contains(t, asked[len(asked)-1].Body, "lastUpdatedDate")
+	})
+}
+
 func TestAssetThatTheServerSelectsIsDelivered(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {
 		setAssets(h, 3, time.Now().Add(-48*time.Hour))
