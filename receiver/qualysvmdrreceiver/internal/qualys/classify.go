@@ -99,7 +99,7 @@ func (a *response) holdsToken(said reply) bool {
 
 // message makes a text of the response fit for a message: one line without credentials.
 func (a *response) message(text string) string {
-	return redact(text, a.endpoint.secrets(a.request))
+	return redact(text, append(a.endpoint.secrets(a.request), a.credential.parts()...))
 }
 
 // named returns the parameter of the request that a text names first.

@@ -4,6 +4,7 @@
 package qualys
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -214,6 +215,33 @@ func TestCredentialsAreNeverInErrors(t *testing.T) {
 		_, err := readAssets(t.Context(), c, AssetQuery{})
 		assert.NotContains(t, requireError(t, err).Error(), token)
 	})
+}
+
+// What an authenticator adds is not in the configuration, and is repeated all the same.
+func TestCredentialsOfAnAuthenticatorAreNeverInErrors(t *testing.T) {
+	echo := func(w http.ResponseWriter, r *http.Request) {
+		_, pass, _ := r.BasicAuth()
+		w.WriteHeader(http.StatusInternalServerError)
+		fmt.Fprintf(w, "no: %s, or %s", r.Header.Get("Authorization"), pass)
+	}
+	for name, header := range map[string]string{"token": "Bearer s3cr3t.t0ken", "password": "Basic " + base64.StdEncoding.EncodeToString([]byte("user:s3cr3t"))} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, c, _ := start(t, echo, withAuthenticator, func(s *Settings) {
+					inner := s.Server.HTTP.Transport
+					s.Server.HTTP = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+						r = r.Clone(r.Context())
+						r.Header.Set("Authorization", header)
+						return inner.RoundTrip(r)
+					})}
+				})
+				e := requireError(t, detections(t.Context(), c))
+				assert.Contains(t, e.Error(), "[redacted]")
+				assert.NotContains(t, e.Error(), "s3cr3t")
+				assert.NotContains(t, e.Error(), header)
+			})
+		})
+	}
 }
 
 // A message has single spaces and printable characters only: a password need not.

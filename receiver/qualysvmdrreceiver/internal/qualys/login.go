@@ -5,7 +5,9 @@ package qualys
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -43,6 +45,17 @@ func (Secret) String() string { return redacted }
 
 // GoString hides the text.
 func (Secret) GoString() string { return redacted }
+
+// parts are the texts in an Authorization header that no message may repeat: what stands behind the scheme, and the password in that.
+func (s Secret) parts() []string {
+	_, token, _ := strings.Cut(string(s), " ")
+	parts := []string{token}
+	if decoded, err := base64.StdEncoding.DecodeString(token); err == nil {
+		_, password, _ := strings.Cut(string(decoded), ":")
+		parts = append(parts, url.QueryEscape(password), password)
+	}
+	return parts
+}
 
 // same is the Same of a Rejection of s.
 func (s Secret) same() func(Secret) bool {
