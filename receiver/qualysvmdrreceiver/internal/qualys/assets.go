@@ -217,9 +217,11 @@ func (p *AssetPage) open(a *response) error {
 	if _, err := p.json.ReadToken(); err != nil {
 		return a.classified(err)
 	}
-	p.err = p.walk()
-	if p.failed() {
+	switch p.err = p.walk(); {
+	case p.failed():
 		return a.classified(errFailed)
+	case errors.Is(p.err, errNoList):
+		return a.classified(errNoList) // it says why, perhaps
 	}
 	return nil
 }

@@ -135,6 +135,7 @@ func TestGatewayResponsesAreClassified(t *testing.T) {
 		{name: "empty", status: 200, class: Generic, message: "empty response"},
 		{name: "HTML", status: 200, body: "<html><title>Maintenance</title></html>", class: Generic, message: "HTML page: Maintenance"},
 		{name: "no list", status: 200, body: "{}", class: Generic, message: "no list of assets"},
+		{name: "an error in place of the list", status: 200, body: `{"status":503,"error":"Service Unavailable","message":"no upstream"}`, class: Generic, message: "HTTP 200: Service Unavailable: no upstream: response holds no list of assets"},
 		{name: "an array", status: 200, body: "[]", class: Generic, message: "not a JSON object"},
 		{name: "not even a code", status: 200, body: simpleReturn(999, "internal"), class: Generic, message: "code 999"},
 		{name: "two responses", status: 200, body: `{"responseCode":"SUCCESS"}{}`, class: Generic, message: "follows"},
