@@ -168,6 +168,25 @@ func TestRepetitionThatComesLateArrives(t *testing.T) {
 	})
 }
 
+// What happens at the same time is not written in the order of its seconds: a row of another one can stand among equal rows.
+func TestRepetitionBehindARowOfTheSecondBeforeArrives(t *testing.T) {
+	for pageSize := 1; pageSize <= 5; pageSize++ {
+		bubble(t, func(h *harness.Harness) {
+			at := time.Now().Add(-4 * time.Second)
+			addRow(h, at, "a")
+			addRow(h, at, "a")
+			addRow(h, at.Add(-time.Second), "b")
+			settings := activitySettings()
+			settings.Overlap, settings.PageSize = 3*time.Hour, pageSize
+			runActivity(h, settings, nil)
+			h.Advance(30 * time.Minute)
+			addRow(h, at, "a")
+			h.Advance(5 * time.Hour)
+			h.ExpectDelivered(map[string]int{"activity a": 3, "activity b": 1})
+		})
+	}
+}
+
 func TestActivityLogGoesOnAfterARestart(t *testing.T) {
 	for accept := range 6 {
 		t.Run(fmt.Sprintf("after %d batches", accept), func(t *testing.T) {

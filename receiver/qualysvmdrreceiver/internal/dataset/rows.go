@@ -15,8 +15,10 @@ import (
 )
 
 const (
-	// mostTies is how many different rows of one date are told apart from their repetitions.
+	// mostTies is how many different rows of one stretch are told apart from their repetitions.
 	mostTies = 1 << 12
+	// stretch is how many seconds one has.
+	stretch = 8
 	// mostUndated is how many rows whose date is not understood are remembered as ones that can come again: the newest.
 	mostUndated = 1 << 16
 	// tooOld is the Modified, which rows do not have, of a row without a date that lies behind those.
@@ -30,18 +32,19 @@ const (
 // because the same thing happened twice. What was delivered is known by a row's content and its number, so that a repetition is
 // not lost and what is read again is not repeated.
 //
-// Rows come in the order of time. What is equal has one date, and stands side by side, or at the end of one page and the
-// beginning of the next: only the rows of the last date are counted.
+// Rows come in the order of time, or nearly: what happens at the same time is not written in the order of its seconds. What is equal
+// has one date, and stands close together, or at the end of one page and the beginning of the next: only the rows of the last stretch
+// of seconds are counted, or of the last date that is not understood.
 type rows struct {
-	date    uint64 // hash of the date of the last row
-	at      int64  // the same in Unix seconds, 0: it is not understood, or there was no row
+	date    uint64 // the stretch of the last row, or a hash of its date
+	at      int64  // the date of the last row in Unix seconds, 0: it is not understood, or there was no row
 	newest  int64  // the latest such time in the page, 0: there is none
 	undated uint64 // rows whose date is not understood, since the newest one
-	// counts are the rows of that date by their content.
+	// counts are the rows of that stretch by their content.
 	counts map[uint64]uint64
 
 	// until, if not 0, is when the page begins by the log's clock, in Unix seconds: at the date of the last row of the page
-	// before. Delivered counts what came before of that date, and comes again.
+	// before. Delivered counts what came before of its stretch: what is of that date comes again.
 	until     int64
 	delivered map[uint64]uint64
 }
@@ -80,8 +83,12 @@ func (r *rows) ties() []byte {
 
 // meet numbers a row of a date, and reports whether it came with the page before.
 func (r *rows) meet(item *records.Item, date string) bool {
-	if hash := xxhash.Sum64String(date); hash != r.date {
-		r.date = hash
+	now := uint64(item.Updated) / stretch
+	if item.Updated == 0 {
+		now = xxhash.Sum64String(date)
+	}
+	if now != r.date {
+		r.date = now
 		clear(r.counts)
 	}
 	r.at = item.Updated
