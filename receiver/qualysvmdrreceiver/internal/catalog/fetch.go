@@ -167,7 +167,8 @@ func (c *Catalog) broken(r *reading, err error) {
 	g, left := r.group, r.left()
 	g.recovered()
 	if len(left) == 0 {
-		return // it broke behind the last entry
+		c.fetching.progress() // it broke behind the last entry
+		return
 	}
 	var timeout *qualys.TimeoutError
 	f := failure{tries: triesBroken, slow: errors.As(err, &timeout), within: true}

@@ -1,0 +1,37 @@
+// Copyright The qualysvmdr Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package catalog_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/otel-qualys/qualysvmdr/examples/simulator/qualyssim"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/harness"
+)
+
+// detectNew detects a QID that was not detected before, and adds its entry.
+func detectNew(h *harness.Harness, qid int64) {
+	h.Script.SetDetection(500, qualyssim.ScriptedDetection{ID: qid, QID: qid, Status: qualyssim.StatusActive, Updated: time.Now()})
+	h.Script.SetEntry(qid, qualyssim.ScriptedEntry{Modified: time.Now()})
+}
+
+func TestPageCutBehindItsLastEntryMakesNoLaterEntryUnavailable(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		detect(h, 4)
+		cutting(h, func(r qualyssim.Request, answer string) (string, bool) {
+			end := strings.LastIndex(answer, "</VULN>")
+			return answer[:max(0, end)] + "</VULN>", end >= 0 && !names(r, "1004")
+		})
+		run(h, enriching())
+		h.Advance(90 * time.Minute)
+		detectNew(h, 1004)
+		h.Advance(time.Hour)
+		assert.Equal(t, 1, known(h)["Entry 1004"])
+		assert.NotContains(t, known(h), "unavailable")
+	})
+}
