@@ -81,12 +81,13 @@ func (c *Catalog) ask(ctx context.Context, query qualys.EntryQuery, g *group) (*
 	if err := c.dataset.Settings.Deliverer.Ready(ctx); err != nil {
 		return nil, engine.Verdict{}, err
 	}
+	c.waits(&c.fetching)
 	gate := c.dataset.Gate
 	through, err := gate.Enter(ctx)
 	if err != nil {
+		c.fetching.end(false)
 		return nil, engine.Verdict{}, err
 	}
-	c.waits(&c.fetching)
 	ctx, span := c.dataset.StartPage(ctx)
 	page, err := c.client.Entries(ctx, query)
 	span.End(err)

@@ -4,6 +4,8 @@
 package catalog_test
 
 import (
+	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +13,9 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/otel-qualys/qualysvmdr/examples/simulator/qualyssim"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/harness"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
 )
 
 // detectNew detects a QID that was not detected before, and adds its entry.
@@ -33,5 +37,24 @@ func TestPageCutBehindItsLastEntryMakesNoLaterEntryUnavailable(t *testing.T) {
 		h.Advance(time.Hour)
 		assert.Equal(t, 1, known(h)["Entry 1004"])
 		assert.NotContains(t, known(h), "unavailable")
+	})
+}
+
+func TestDetectionsDoNotWaitForWhatTheFailureOfARefreshHoldsUp(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		detect(h, 4)
+		run(h, enriching())
+		h.Advance(24*time.Hour - 10*time.Minute)
+		intercept(h, func(_ qualyssim.Request, w http.ResponseWriter) bool {
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprint(w, "<html>maintenance</html>")
+			return true
+		})
+		h.Advance(30 * time.Minute)
+		h.ExpectState(dataset.KnowledgeBase, health.Error)
+		detectNew(h, 1004)
+		h.Advance(time.Hour) // the next window begins within it
+		h.Advance(20 * time.Minute)
+		assert.Equal(t, 1, known(h)["unavailable"])
 	})
 }
