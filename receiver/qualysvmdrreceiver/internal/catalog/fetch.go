@@ -53,7 +53,7 @@ func (c *Catalog) fetch(ctx context.Context, g *group) error {
 			return nil
 		}
 		// What follows is asked for with the same QIDs. Those that are not answered by a truncated response are not absent.
-		if more = more && rest.ID <= math.MaxUint32; more {
+		if more = more && rest.ID <= math.MaxUint32 && len(r.unanswered) > 0; more {
 			query.Min, query.Extra = uint32(rest.ID), rest.Extra
 		}
 	}

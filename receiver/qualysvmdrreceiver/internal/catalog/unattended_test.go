@@ -58,3 +58,20 @@ func TestDetectionsDoNotWaitForWhatTheFailureOfARefreshHoldsUp(t *testing.T) {
 		assert.Equal(t, 1, known(h)["unavailable"])
 	})
 }
+
+func TestResponseThatHasAllEntriesIsNotFollowed(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		detect(h, 4)
+		cutting(h, func(r qualyssim.Request, answer string) (string, bool) {
+			end := strings.LastIndex(answer, "</RESPONSE>")
+			if r.Form.Has("id_min") || end < 0 {
+				return "", false
+			}
+			return answer[:end] + "<WARNING><CODE>1980</CODE><TEXT>more</TEXT></WARNING>" + answer[end:], true
+		})
+		run(h, plain())
+		h.Advance(30 * time.Minute)
+		assert.Equal(t, each(1, 1000, 1001, 1002, 1003), entries(h))
+		assert.Len(t, asked(h), 2)
+	})
+}
