@@ -46,6 +46,7 @@ func (c *Catalog) listChanges(ctx context.Context) error {
 	known, _, without := c.entries.count()
 	if known+without == 0 {
 		c.save(ctx, func(s *state) { s.Refreshed = now })
+		c.refreshWorked()
 		return nil
 	}
 	c.mu.Lock()
@@ -87,6 +88,7 @@ func (c *Catalog) listChanges(ctx context.Context) error {
 		c.putState(tx)
 	})
 	c.refreshWorked()
+	c.dataset.Gate.Collecting() // there may be nothing to fetch that could tell
 	return nil
 }
 
@@ -113,7 +115,6 @@ func (c *Catalog) refreshWorked() {
 	if failing != nil {
 		failing()
 	}
-	c.dataset.Gate.Collecting() // there may be nothing to fetch that could tell
 }
 
 // list adds the delivered QIDs whose entries have changed since. It returns what the first response tells of the server's clock.

@@ -75,3 +75,20 @@ func TestResponseThatHasAllEntriesIsNotFollowed(t *testing.T) {
 		assert.Len(t, asked(h), 2)
 	})
 }
+
+func TestRefreshThatAFullDeliveryOvertakesLeavesError(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		detect(h, 4)
+		settings := plain()
+		settings.Full = 36 * time.Hour
+		run(h, settings)
+		h.Advance(23 * time.Hour)
+		intercept(h, fails(http.StatusServiceUnavailable))
+		h.Advance(14 * time.Hour)
+		h.ExpectState(dataset.KnowledgeBase, health.Error)
+		h.Sim.Intercept(nil)
+		h.Advance(time.Hour)
+		assert.Equal(t, each(2, 1000, 1001, 1002, 1003), entries(h))
+		h.ExpectState(dataset.KnowledgeBase, health.Collecting)
+	})
+}
