@@ -110,6 +110,7 @@ func (s *entries) set(e entry, now time.Time) {
 		s.counts[old.state]--
 		e.stored = e.stored || old.stored
 	}
+	e.seen = min(e.seen, hoursOf(now)) // the clock was ahead: a QID must not be a new one until it has come there
 	s.byQID[e.qid] = e
 	s.counts[e.state]++
 	delete(s.queue, e.qid)

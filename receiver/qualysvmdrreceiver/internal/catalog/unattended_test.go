@@ -92,3 +92,22 @@ func TestRefreshThatAFullDeliveryOvertakesLeavesError(t *testing.T) {
 		h.ExpectState(dataset.KnowledgeBase, health.Collecting)
 	})
 }
+
+func TestClockThatWasAheadMakesNoQIDNewForever(t *testing.T) {
+	var kept *harness.Storage
+	bubble(t, func(h *harness.Harness) {
+		h.Advance(400 * 24 * time.Hour)
+		detect(h, 3)
+		run(h, plain())
+		h.Advance(time.Minute)
+		h.Stop()
+		kept = h.Storage.(*harness.Storage).Copy()
+	})
+	bubble(t, func(h *harness.Harness) {
+		h.Storage = kept
+		detect(h, 3)
+		run(h, plain())
+		h.Advance(5 * 24 * time.Hour)
+		assert.LessOrEqual(t, len(askedIDs(h)), 24+7)
+	})
+}
