@@ -270,26 +270,29 @@ func (s *entries) want(qids []uint32, more int) {
 	}
 }
 
-// lookAgain has new QIDs without an entry asked for again that were last asked for an hour ago, and reports whether there were
-// such. Next is when the next ones are due, zero: there are none.
+// lookAgain has all new QIDs without an entry asked for again, in as few requests as can be, when one of them was last asked
+// for an hour ago, and reports whether that is so. If not, next is when it will be, zero: there are none.
 func (s *entries) lookAgain(now time.Time) (turned bool, next time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for qid, asked := range s.young {
 		due := asked.Add(youngAgain)
-		e := s.byQID[qid]
 		switch {
-		case hoursOf(now) >= e.seen+youngHours:
+		case hoursOf(now) >= s.byQID[qid].seen+youngHours:
 			delete(s.young, qid)
-		case !now.Before(due):
-			e.state = recheck
-			s.set(e, now)
-			turned = true
 		case next.IsZero() || due.Before(next):
 			next = due
 		}
 	}
-	return turned, next
+	if next.IsZero() || now.Before(next) {
+		return false, next
+	}
+	for qid := range s.young {
+		e := s.byQID[qid]
+		e.state = recheck
+		s.set(e, now)
+	}
+	return true, time.Time{}
 }
 
 // count returns how many QIDs were delivered, are to be fetched, and have no entry that can be had.

@@ -111,3 +111,22 @@ func TestClockThatWasAheadMakesNoQIDNewForever(t *testing.T) {
 		assert.LessOrEqual(t, len(askedIDs(h)), 24+7)
 	})
 }
+
+func TestNewQIDsWithoutEntriesShareTheirHourlyRequests(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		for i := range int64(20) {
+			h.Script.SetHost(10+i, manyDetections(1000+i, 1))
+		}
+		intercept(h, func(qualyssim.Request, http.ResponseWriter) bool {
+			harness.Slow(10 * time.Second)
+			return false
+		})
+		settings := enriching()
+		settings.PageSize = 100
+		run(h, settings)
+		h.Advance(30 * time.Minute)
+		before := len(askedIDs(h))
+		h.Advance(5 * time.Hour)
+		assert.LessOrEqual(t, len(askedIDs(h))-before, 6)
+	})
+}
