@@ -4,9 +4,11 @@
 package catalog_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,5 +130,33 @@ func TestNewQIDsWithoutEntriesShareTheirHourlyRequests(t *testing.T) {
 		before := len(askedIDs(h))
 		h.Advance(5 * time.Hour)
 		assert.LessOrEqual(t, len(askedIDs(h))-before, 6)
+	})
+}
+
+func TestStorageThatGoesDownWithinACollection(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		for i := range int64(10) {
+			h.Script.SetHost(10+i, manyDetections(1000+i*50, 50))
+			for qid := 1000 + i*50; qid < 1050+i*50; qid++ {
+				h.Script.SetEntry(qid, qualyssim.ScriptedEntry{Modified: time.Now()})
+			}
+		}
+		settings := enriching()
+		settings.PageSize = 100
+		h.Shared = manyRecords
+		client := newHurtStorage(h)
+		var pages atomic.Int32
+		h.Sim.Intercept(func(_ context.Context, r qualyssim.Request, _ http.ResponseWriter, _ func(http.ResponseWriter)) bool {
+			if r.API == qualyssim.Detections && pages.Add(1) == 3 {
+				client.down.Store(true)
+			}
+			return false
+		})
+		run(h, settings)
+		h.Advance(10 * time.Minute)
+		assert.Len(t, entries(h), 500)
+		assert.NotContains(t, known(h), "unavailable")
+		assert.Less(t, h.Logs.FilterMessageSnippet("could not be read").Len(), 5)
+		client.down.Store(false)
 	})
 }

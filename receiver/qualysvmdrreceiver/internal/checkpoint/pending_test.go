@@ -43,3 +43,23 @@ func TestPendingWritesAreCounted(t *testing.T) {
 	require.NoError(t, put())
 	assert.Zero(t, store.Pending())
 }
+
+// A storage that takes nothing may give nothing either: what waits to be written is known all the same.
+func TestPendingWritesAreReadWhereTheStorageIsDown(t *testing.T) {
+	down := &fullDisk{Client: storage.NewNopClient(), err: errors.New("connection refused")}
+	store := New(down)
+	require.ErrorIs(t, store.Update(t.Context(), func(tx *Tx) {
+		tx.Put("a", 1, "what was put")
+		tx.Delete("b")
+	}), down.err)
+	var got string
+	found, err := store.Load(t.Context(), "a", 1, &got)
+	require.NoError(t, err)
+	assert.True(t, found)
+	assert.Equal(t, "what was put", got)
+	found, err = store.Load(t.Context(), "b", 1, &got)
+	require.NoError(t, err)
+	assert.False(t, found)
+	_, err = store.Load(t.Context(), "c", 1, &got)
+	require.ErrorIs(t, err, down.err)
+}

@@ -109,8 +109,8 @@ func (s *Store) LoadBytes(ctx context.Context, keys ...string) ([][]byte, error)
 	return s.read(ctx, names...)
 }
 
-// read returns the values of the keys, nil for those that are absent. It asks the client once: the file storage pays for
-// every call with a transaction.
+// read returns the values of the keys, nil for those that are absent. It asks the client once, for what is not pending: the file
+// storage pays for every call with a transaction, and one that takes nothing may give nothing.
 func (s *Store) read(ctx context.Context, keys ...string) ([][]byte, error) {
 	values := make([][]byte, len(keys))
 	if s.client == nil {
@@ -125,18 +125,23 @@ func (s *Store) read(ctx context.Context, keys ...string) ([][]byte, error) {
 		return nil, errClosed
 	}
 
-	ops := make([]*storage.Operation, len(keys))
+	var ops []*storage.Operation
+	var wanted []int // which of values
 	for i, key := range keys {
-		ops[i] = storage.GetOperation(key)
+		if value, ok := s.pending[key]; ok {
+			values[i] = value
+			continue
+		}
+		ops, wanted = append(ops, storage.GetOperation(key)), append(wanted, i)
+	}
+	if len(ops) == 0 {
+		return values, nil
 	}
 	if err := s.batch(ctx, ops); err != nil {
 		return nil, fmt.Errorf("reading the storage: %w", err)
 	}
 	for i, op := range ops {
-		values[i] = op.Value
-		if value, ok := s.pending[op.Key]; ok {
-			values[i] = value
-		}
+		values[wanted[i]] = op.Value
 	}
 	return values, nil
 }
