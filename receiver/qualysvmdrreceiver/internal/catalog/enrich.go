@@ -163,10 +163,15 @@ func (c *Catalog) look(ctx context.Context, qids []uint32, known map[uint32]reco
 		now[i].qid = qid
 	}
 	c.committing.Unlock()
+	failed := 0
+	var cause error
 	for _, e := range now {
-		status := c.statusOf(ctx, e, again)
+		status, err := c.statusOf(ctx, e, again)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
+		}
+		if err != nil {
+			failed, cause = failed+1, err
 		}
 		if status == unknown {
 			waiting = append(waiting, e.qid)
@@ -174,35 +179,37 @@ func (c *Catalog) look(ctx context.Context, qids []uint32, known map[uint32]reco
 		}
 		known[e.qid] = status
 	}
+	if cause != nil {
+		c.dataset.Log.Error("fields of knowledge base entries could not be read", zap.Int("qids", failed), zap.Error(cause))
+	}
 	return waiting, nil
 }
 
-// statusOf returns what is known of an entry, unknown: it is to be waited for.
-func (c *Catalog) statusOf(ctx context.Context, e entry, again map[uint32]bool) records.EntryStatus {
+// statusOf returns what is known of an entry, unknown: it is to be waited for. The error is the storage's.
+func (c *Catalog) statusOf(ctx context.Context, e entry, again map[uint32]bool) (records.EntryStatus, error) {
 	switch {
 	case e.state == absent:
-		return records.EntryNotFound
+		return records.EntryNotFound, nil
 	case e.content == 0 && e.state == unreadable:
-		return records.EntryUnavailable
+		return records.EntryUnavailable, nil
 	case e.content == 0:
-		return unknown
+		return unknown, nil
 	}
 	fields, err := c.fields.of(ctx, e.qid, e.content)
 	switch {
 	case err == nil && fields != nil:
-		return records.EntryFound
+		return records.EntryFound, nil
 	case err == nil || e.state == unreadable:
-		return records.EntryUnavailable
+		return records.EntryUnavailable, nil
 	case !errors.Is(err, errMissing):
-		c.dataset.Log.Error("fields of a knowledge base entry could not be read", zap.Uint32("qid", e.qid), zap.Error(err))
-		return records.EntryUnavailable
+		return records.EntryUnavailable, err
 	}
 	if e.state != delivered {
-		return unknown
+		return unknown, nil
 	}
 	// They were damaged, or gave way to others in memory: they are fetched once more, and only once.
 	if again[e.qid] {
-		return records.EntryUnavailable
+		return records.EntryUnavailable, nil
 	}
 	again[e.qid] = true
 	c.entries.update([]uint32{e.qid}, time.Now(), func(e *entry) {
@@ -210,5 +217,5 @@ func (c *Catalog) statusOf(ctx context.Context, e entry, again map[uint32]bool) 
 			e.state = recheck
 		}
 	})
-	return unknown
+	return unknown, nil
 }

@@ -160,3 +160,41 @@ func TestStorageThatGoesDownWithinACollection(t *testing.T) {
 		client.down.Store(false)
 	})
 }
+
+func TestStorageThatCannotBeReadFloodsNoLog(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		detections := func(first int64) {
+			for i := range int64(10) {
+				host := manyDetections(1000+i*50, 50)
+				for j := range host.Detections {
+					host.Detections[j].ID += first
+				}
+				h.Script.SetHost(first+i, host)
+			}
+		}
+		for qid := range int64(500) {
+			h.Script.SetEntry(1000+qid, qualyssim.ScriptedEntry{Modified: time.Now()})
+		}
+		detections(10)
+		settings := enriching()
+		settings.PageSize = 500
+		h.Shared = manyRecords
+		client := newHurtStorage(h)
+		run(h, settings)
+		h.Advance(30 * time.Minute)
+		h.Stop()
+		detections(1000)
+		var pages atomic.Int32
+		h.Sim.Intercept(func(_ context.Context, r qualyssim.Request, _ http.ResponseWriter, _ func(http.ResponseWriter)) bool {
+			if r.API == qualyssim.Detections && pages.Add(1) == 3 {
+				client.down.Store(true)
+			}
+			return false
+		})
+		run(h, settings)
+		h.Advance(time.Hour)
+		assert.Positive(t, known(h)["unavailable"])
+		assert.Less(t, h.Logs.FilterMessageSnippet("could not be read").Len(), 10)
+		client.down.Store(false)
+	})
+}
