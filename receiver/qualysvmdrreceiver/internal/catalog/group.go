@@ -38,8 +38,8 @@ type group struct {
 	failing func()
 	// whole is, of a suspect, how many requests had been answered whole when it became one.
 	whole int
-	// unanswered is whether no response came at last. That can be an outage: then it must fail once more after others were
-	// answered, which proven says.
+	// unanswered is whether no response came at last. Proven is, of a suspect, that it was asked for once more after others were
+	// answered: what it failed by before can have been an outage.
 	unanswered, proven bool
 }
 
@@ -168,7 +168,7 @@ func (c *Catalog) passOver(ctx context.Context) {
 		switch {
 		case c.whole == g.whole && (!single || g.unanswered):
 			return false
-		case g.unanswered && !g.proven:
+		case !g.proven && !single:
 			g.proven = true
 			c.groups = append(c.groups, g)
 			return true

@@ -198,3 +198,37 @@ func TestStorageThatCannotBeReadFloodsNoLog(t *testing.T) {
 		client.down.Store(false)
 	})
 }
+
+func TestResponsesThatAllBreak(t *testing.T) {
+	for name, before := range map[string]bool{"before the first entry": false, "later": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(h *harness.Harness) {
+				detections := manyDetections(1000, 80)
+				for _, d := range detections.Detections {
+					h.Script.SetEntry(d.QID, qualyssim.ScriptedEntry{Modified: time.Now()})
+				}
+				settings := plain()
+				settings.PageSize = 40
+				h.Shared = manyRecords
+				if before {
+					detect(h, 1)
+					run(h, settings)
+					h.Advance(time.Minute)
+					h.Stop()
+				}
+				cutting(h, func(qualyssim.Request, string) (string, bool) {
+					return "<KNOWLEDGE_BASE_VULN_LIST_OUTPUT><RESPONSE>", true
+				})
+				h.Script.SetHost(1000, detections)
+				run(h, settings)
+				h.Advance(3 * time.Hour)
+				h.ExpectState(dataset.KnowledgeBase, health.Error)
+				h.Sim.Intercept(nil)
+				h.Advance(10 * time.Minute)
+				h.ExpectLogged(0, "passed over")
+				h.ExpectState(dataset.KnowledgeBase, health.Collecting)
+				assert.Len(t, entries(h), 80)
+			})
+		})
+	}
+}
