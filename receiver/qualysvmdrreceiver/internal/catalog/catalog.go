@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cenkalti/backoff/v7"
+
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/engine"
@@ -86,6 +88,9 @@ type Catalog struct {
 	groups, suspects []*group
 	// whole counts requests that were answered whole.
 	whole int
+	// after is when entries may be asked for again since a response broke, by the back-off tries.
+	after time.Time
+	tries *backoff.ExponentialBackOff
 	// size is how many QIDs are asked for at once now.
 	size    int
 	refresh refresh
@@ -114,7 +119,7 @@ func New(shared engine.Settings, client *qualys.Client, settings Settings, statu
 	c.dataset = engine.NewDataset(shared, dataset.KnowledgeBase, status, c.worked)
 	c.stopping, c.stop = context.WithCancel(context.Background())
 	c.builders.New = func() any { return records.NewKnowledgeBase(c.settings.Records) }
-	c.refresh.tries = c.dataset.NewBackOff()
+	c.tries, c.refresh.tries = c.dataset.NewBackOff(), c.dataset.NewBackOff()
 	return c
 }
 

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cenkalti/backoff/v7"
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
@@ -31,9 +30,6 @@ type group struct {
 	// probe asks for an entry that was delivered, to see whether entries can be had at all.
 	probe    bool
 	failures int
-	tries    *backoff.ExponentialBackOff
-	// after is when it may be asked for again.
-	after time.Time
 	// failing, if not nil, ends the state of error that the group has led to.
 	failing func()
 	// whole is, of a suspect, how many requests had been answered whole when it became one.
@@ -49,7 +45,7 @@ type failure struct {
 	tries int
 	// slow is whether fewer QIDs at once may be in time, unanswered whether no response came.
 	slow, unanswered bool
-	// within is whether the response broke in its bytes. Otherwise the gate holds up the next request.
+	// within is whether the response broke in its bytes. Otherwise the gate holds up the next requests.
 	within bool
 }
 
@@ -66,16 +62,18 @@ func (c *Catalog) next(ctx context.Context, now time.Time) *group {
 	c.passOver(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, g := range c.groups {
-		if !now.Before(g.after) {
-			c.groups = slices.Delete(c.groups, i, i+1)
-			return g
-		}
+	if now.Before(c.after) {
+		return nil
+	}
+	if len(c.groups) > 0 {
+		g := c.groups[0]
+		c.groups = slices.Delete(c.groups, 0, 1)
+		return g
 	}
 	if !c.ready() {
 		return nil
 	}
-	g := &group{tries: c.dataset.NewBackOff()}
+	g := &group{}
 	if qids, first := c.entries.take(c.size); len(qids) > 0 {
 		g.qids, g.collection = qids, c.state.Refresh
 		if first {
@@ -108,27 +106,29 @@ func (c *Catalog) complete(g *group) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.whole++
+	c.tries.Reset()
 	if len(g.qids) >= c.size {
 		c.size = min(c.settings.PageSize, 2*c.size)
 	}
 }
 
-// retry has what is left of a group asked for again: now, when its back-off has ended, or in two halves. Of a single entry,
-// three failures make a suspect.
+// retry has what is left of a group asked for again, as it is or in two halves. Of a single entry, three failures make a
+// suspect. Where a response broke, nothing is asked for until the back-off has ended: if all of them break, each QID comes to be
+// in a group of its own.
 func (c *Catalog) retry(g *group, left []uint32, f failure) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if len(left) < len(g.qids) {
-		g.tries.Reset()
+		c.tries.Reset()
 	}
 	g.qids = left
 	if f.within {
-		g.after = time.Now().Add(g.tries.NextBackOff())
+		c.after = time.Now().Add(c.tries.NextBackOff())
 	}
 	if f.tries > 0 {
 		g.failures++
 		g.unanswered = f.unanswered
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	switch n := len(g.qids); {
 	case g.probe:
 		if qid, ok := c.entries.anyDelivered(); ok {
@@ -146,7 +146,7 @@ func (c *Catalog) retry(g *group, left []uint32, f failure) {
 			c.size = max(1, min(c.size, n/2))
 		}
 		for _, half := range [][]uint32{g.qids[:n/2], g.qids[n/2:]} {
-			c.groups = append(c.groups, &group{qids: half, collection: g.collection, tries: c.dataset.NewBackOff(), after: g.after})
+			c.groups = append(c.groups, &group{qids: half, collection: g.collection})
 		}
 	}
 }

@@ -220,9 +220,11 @@ func TestResponsesThatAllBreak(t *testing.T) {
 					return "<KNOWLEDGE_BASE_VULN_LIST_OUTPUT><RESPONSE>", true
 				})
 				h.Script.SetHost(1000, detections)
+				started := len(asked(h))
 				run(h, settings)
 				h.Advance(3 * time.Hour)
 				h.ExpectState(dataset.KnowledgeBase, health.Error)
+				assert.LessOrEqual(t, len(asked(h))-started, int(3*time.Hour/(5*time.Second)), "the back-off is up to 10 seconds")
 				h.Sim.Intercept(nil)
 				h.Advance(10 * time.Minute)
 				h.ExpectLogged(0, "passed over")

@@ -50,14 +50,9 @@ func (w work) Next() time.Time {
 	return next
 }
 
-// retryDue is when the first of the groups may be asked for again. The caller holds mu.
+// retryDue is when groups, or what else waits for a back-off, may be asked for, if there is such. The caller holds mu.
 func (c *Catalog) retryDue() (due time.Time, waiting bool) {
-	for _, g := range c.groups {
-		if !waiting || g.after.Before(due) {
-			due, waiting = g.after, true
-		}
-	}
-	return due, waiting
+	return c.after, len(c.groups) > 0 || time.Now().Before(c.after)
 }
 
 // ready reports whether there is something to fetch for which there is no time to wait: a page of QIDs, or the rest at the end
@@ -66,6 +61,9 @@ func (c *Catalog) ready() bool {
 	n := c.entries.queued()
 	if n == 0 && len(c.groups) == 0 && len(c.suspects) == 0 && c.active.Load() == 0 {
 		c.draining = false
+	}
+	if time.Now().Before(c.after) {
+		return false
 	}
 	suspects := len(c.suspects) > 0 // the next request shows whether others can be read
 	return n > 0 && (c.draining || n >= c.settings.PageSize || suspects) || suspects && len(c.groups) == 0
