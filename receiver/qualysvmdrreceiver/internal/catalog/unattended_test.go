@@ -234,3 +234,18 @@ func TestResponsesThatAllBreak(t *testing.T) {
 		})
 	}
 }
+
+func TestRefreshReadsOverWhatIsNoQID(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		detect(h, 4)
+		cutting(h, func(_ qualyssim.Request, answer string) (string, bool) {
+			return strings.Replace(answer, "<ID_SET>", "<ID_SET><ID_RANGE>4294967290-4294967999</ID_RANGE><ID>5000000000</ID>", 1), true
+		})
+		run(h, plain())
+		h.Advance(23 * time.Hour)
+		modify(h, 1001)
+		h.Advance(2 * time.Hour)
+		h.ExpectState(dataset.KnowledgeBase, health.Collecting)
+		assert.Equal(t, harness.With(each(1, 1000, 1001, 1002, 1003), "entry 1001", 2), entries(h))
+	})
+}

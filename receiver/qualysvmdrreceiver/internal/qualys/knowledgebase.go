@@ -6,7 +6,6 @@ package qualys
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"net/url"
 	"strconv"
@@ -133,11 +132,11 @@ func (c *Client) EntryIDs(ctx context.Context, q EntryIDQuery, visit func(first,
 	}
 	last := uint64(0)
 	err = l.ranges(func(r IDRange) error {
-		if r.Last > math.MaxUint32 {
-			return l.response.fail(fmt.Errorf("%s is neither a QID nor a range of QIDs", r))
-		}
 		last = r.Last
-		return visit(uint32(r.First), uint32(r.Last))
+		if r.First > math.MaxUint32 {
+			return nil // no detection has such a QID
+		}
+		return visit(uint32(r.First), uint32(min(r.Last, math.MaxUint32)))
 	})
 	ids := EntryIDs{ServerTime: l.time()}
 	if err != nil {

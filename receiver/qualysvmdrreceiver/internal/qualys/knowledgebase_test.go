@@ -111,7 +111,7 @@ func TestEntryIDs(t *testing.T) {
 		{name: "numbers and ranges", inner: "<ID_SET><ID>7</ID><NEW>1</NEW><ID_RANGE> 9-11\n</ID_RANGE><ID><![CDATA[4294967295]]></ID></ID_SET>", visited: "7-7 9-11 4294967295-4294967295 "},
 		{name: "not a number", inner: "<ID_SET><ID>7</ID><ID>x</ID></ID_SET>", visited: "7-7 ", err: `"x" is neither an ID nor a range`},
 		{name: "the wrong way round", inner: "<ID_SET><ID_RANGE>9-7</ID_RANGE></ID_SET>", err: "neither"},
-		{name: "too large", inner: "<ID_SET><ID>4294967296</ID></ID_SET>", err: "neither"},
+		{name: "too large", inner: "<ID_SET><ID>7</ID><ID>4294967296</ID><ID_RANGE>4294967290-4294967299</ID_RANGE></ID_SET>", visited: "7-7 4294967290-4294967295 "},
 		{name: "refused by the caller", inner: "<ID_SET><ID>7</ID><ID>13</ID><ID>14</ID></ID_SET>", visited: "7-7 ", err: "enough"},
 		{name: "broken", inner: "<ID_SET><ID>7</ID><ID>1</IDS>", visited: "7-7 ", err: "IDS"},
 		{name: "broken between", inner: "<ID_SET><ID>7</ID></ID>", visited: "7-7 ", err: "ID"},
