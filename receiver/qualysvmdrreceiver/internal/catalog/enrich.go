@@ -65,8 +65,7 @@ func (c *Catalog) entryOf(ctx context.Context, qid uint32, known map[uint32]reco
 	case status != records.EntryFound:
 		return status, nil
 	}
-	e := c.entries.get(qid)
-	fields, err := c.fields.of(ctx, qid, e.content)
+	_, fields, err := c.stored(ctx, qid)
 	if err != nil || fields == nil {
 		return records.EntryUnavailable, nil
 	}
@@ -156,17 +155,10 @@ func wait(ctx context.Context, changed <-chan struct{}, until time.Time, limited
 
 // look adds what is known of the entries of QIDs, and returns those of which nothing is. Again are those whose fields were lost.
 func (c *Catalog) look(ctx context.Context, qids []uint32, known map[uint32]records.EntryStatus, again map[uint32]bool) (waiting []uint32, err error) {
-	now := make([]entry, len(qids))
-	c.committing.Lock()
-	for i, qid := range qids {
-		now[i] = c.entries.get(qid)
-		now[i].qid = qid
-	}
-	c.committing.Unlock()
 	failed := 0
 	var cause error
-	for _, e := range now {
-		status, err := c.statusOf(ctx, e, again)
+	for _, qid := range qids {
+		status, err := c.statusOf(ctx, qid, again)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -174,10 +166,10 @@ func (c *Catalog) look(ctx context.Context, qids []uint32, known map[uint32]reco
 			failed, cause = failed+1, err
 		}
 		if status == unknown {
-			waiting = append(waiting, e.qid)
+			waiting = append(waiting, qid)
 			continue
 		}
-		known[e.qid] = status
+		known[qid] = status
 	}
 	if cause != nil {
 		c.dataset.Log.Error("fields of knowledge base entries could not be read", zap.Int("qids", failed), zap.Error(cause))
@@ -186,7 +178,8 @@ func (c *Catalog) look(ctx context.Context, qids []uint32, known map[uint32]reco
 }
 
 // statusOf returns what is known of an entry, unknown: it is to be waited for. The error is the storage's.
-func (c *Catalog) statusOf(ctx context.Context, e entry, again map[uint32]bool) (records.EntryStatus, error) {
+func (c *Catalog) statusOf(ctx context.Context, qid uint32, again map[uint32]bool) (records.EntryStatus, error) {
+	e, fields, err := c.stored(ctx, qid)
 	switch {
 	case e.state == absent:
 		return records.EntryNotFound, nil
@@ -194,9 +187,6 @@ func (c *Catalog) statusOf(ctx context.Context, e entry, again map[uint32]bool) 
 		return records.EntryUnavailable, nil
 	case e.content == 0:
 		return unknown, nil
-	}
-	fields, err := c.fields.of(ctx, e.qid, e.content)
-	switch {
 	case err == nil && fields != nil:
 		return records.EntryFound, nil
 	case err == nil || e.state == unreadable:
@@ -208,14 +198,25 @@ func (c *Catalog) statusOf(ctx context.Context, e entry, again map[uint32]bool) 
 		return unknown, nil
 	}
 	// They were damaged, or gave way to others in memory: they are fetched once more, and only once.
-	if again[e.qid] {
+	if again[qid] {
 		return records.EntryUnavailable, nil
 	}
-	again[e.qid] = true
-	c.entries.update([]uint32{e.qid}, time.Now(), func(e *entry) {
+	again[qid] = true
+	c.entries.update([]uint32{qid}, time.Now(), func(e *entry) {
 		if e.state == delivered {
 			e.state = recheck
 		}
 	})
 	return unknown, nil
+}
+
+// stored returns what is known of an entry, and its fields where it was delivered, nil: they are too large. It does so while
+// nothing is being written, as both belong together. The error is errMissing, or the storage's.
+func (c *Catalog) stored(ctx context.Context, qid uint32) (e entry, fields *records.EntryFields, err error) {
+	c.committing.Lock()
+	defer c.committing.Unlock()
+	if e = c.entries.get(qid); e.content != 0 {
+		fields, err = c.fields.of(ctx, qid, e.content)
+	}
+	return e, fields, err
 }

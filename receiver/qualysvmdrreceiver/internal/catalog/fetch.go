@@ -312,7 +312,7 @@ func (r *reading) deliver(ctx context.Context, b *engine.Batch) error {
 	}, func(tx *checkpoint.Tx) {
 		c.entries.write(tx, qids)
 		for qid, json := range kept {
-			c.fields.write(tx, qid, json)
+			c.fields.write(tx, qid, contents[qid], json)
 		}
 	})
 	c.tell()

@@ -47,6 +47,8 @@ type parsedFields struct {
 type storedFields struct {
 	// Hash is that of the names of the fields. Documents with another one are of before.
 	Hash string `json:"hash"`
+	// Content is the hash of the entry that they are of.
+	Content uint64 `json:"content"`
 	// JSON is what [records.ParseEntryFields] takes, to the byte: records are told apart by a hash of it. "": it is too large.
 	JSON string `json:"fields"`
 }
@@ -70,9 +72,9 @@ func (f *fields) keep(qid uint32, json []byte) {
 	}
 }
 
-// write stores the fields of an entry.
-func (f *fields) write(tx *checkpoint.Tx, qid uint32, json []byte) {
-	tx.Put(fieldsKey(qid), stateVersion, storedFields{Hash: f.hash, JSON: string(json)})
+// write stores the fields of an entry that has this content.
+func (f *fields) write(tx *checkpoint.Tx, qid uint32, content uint64, json []byte) {
+	tx.Put(fieldsKey(qid), stateVersion, storedFields{Hash: f.hash, Content: content, JSON: string(json)})
 }
 
 // forget keeps nothing more of an entry.
@@ -89,7 +91,7 @@ func (f *fields) of(ctx context.Context, qid uint32, content uint64) (*records.E
 	if known, ok := f.parsed.get(qid); ok && known.content == content {
 		return known.fields, nil
 	}
-	json, err := f.load(ctx, qid)
+	json, err := f.load(ctx, qid, content)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +105,7 @@ func (f *fields) of(ctx context.Context, qid uint32, content uint64) (*records.E
 	return known.fields, nil
 }
 
-func (f *fields) load(ctx context.Context, qid uint32) ([]byte, error) {
+func (f *fields) load(ctx context.Context, qid uint32, content uint64) ([]byte, error) {
 	if f.kept != nil {
 		if packed, ok := f.kept.get(qid); ok {
 			return f.packer.unpack(packed)
@@ -113,7 +115,7 @@ func (f *fields) load(ctx context.Context, qid uint32) ([]byte, error) {
 	var stored storedFields
 	found, err := f.store.Load(ctx, fieldsKey(qid), stateVersion, &stored)
 	switch {
-	case damaged(err), err == nil && (!found || stored.Hash != f.hash):
+	case damaged(err), err == nil && (!found || stored.Hash != f.hash || stored.Content != content):
 		return nil, errMissing
 	case err != nil:
 		return nil, err

@@ -135,8 +135,9 @@ func (c *Catalog) take(ctx context.Context, stored state, wanted string, lost, f
 //
 // The storage may not write all of it, but writes in the order of package checkpoint: entries of the journal, its head, the
 // documents, then what is deleted. Whatever part of that is there after a crash, nothing is lost. Without the head, the states
-// are as before: the entries are fetched and delivered once more. With states but without the fields, which are documents,
-// the entry is fetched once more when a detection asks for its fields, and not delivered, as its hash is stored. Without
+// are as before: the entries are fetched and delivered once more. With states but without the fields, which are documents, or
+// with those of before, which name another hash of the entry, it is fetched once more when a detection asks for its fields, and
+// not delivered, as its hash is stored. Without
 // kb/state, which is a document too, what was turned is turned again. And fields that are still there though they are to be
 // deleted are not taken for those of now, as their hash is another one.
 func (c *Catalog) commit(ctx context.Context, change func(), write func(tx *checkpoint.Tx)) {

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/otel-qualys/qualysvmdr/examples/simulator/qualyssim"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/catalog"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/harness"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
@@ -247,5 +248,89 @@ func TestRefreshReadsOverWhatIsNoQID(t *testing.T) {
 		h.Advance(2 * time.Hour)
 		h.ExpectState(dataset.KnowledgeBase, health.Collecting)
 		assert.Equal(t, harness.With(each(1, 1000, 1001, 1002, 1003), "entry 1001", 2), entries(h))
+	})
+}
+
+func TestAnyPartOfALaterWriteLosesNothing(t *testing.T) {
+	for name, change := range map[string]struct {
+		prepare  func(h *harness.Harness)
+		settings func(*catalog.Settings)
+	}{
+		"refresh": {prepare: func(h *harness.Harness) { modify(h, 1001) }},
+		"full":    {prepare: func(h *harness.Harness) { modify(h, 1001) }, settings: func(s *catalog.Settings) { s.Full = 24*time.Hour + time.Second }},
+		"fields":  {prepare: func(h *harness.Harness) { modify(h, 1001) }, settings: func(s *catalog.Settings) { s.EnrichFields = []string{"Title", "SeverityLevel"} }},
+		"gone":    {prepare: func(h *harness.Harness) { h.Script.RemoveEntry(1001) }, settings: func(s *catalog.Settings) { s.Full = 24*time.Hour + time.Second }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for n := range 40 {
+				bubble(t, func(h *harness.Harness) {
+					detect(h, 4)
+					client := newHurtStorage(h)
+					settings := enriching()
+					run(h, settings)
+					h.Advance(24*time.Hour - 20*time.Minute)
+					h.Stop()
+					change.prepare(h)
+					if change.settings != nil {
+						change.settings(&settings)
+					}
+					client.left.Store(int64(n))
+					run(h, settings)
+					h.Advance(30 * time.Minute)
+					h.Stop()
+					client.left.Store(-1)
+					run(h, settings)
+					h.Advance(30 * time.Minute)
+					for i := range 4 {
+						h.Change(i+1, func(*qualyssim.ScriptedDetection) {})
+					}
+					before := known(h)
+					h.Advance(2 * time.Hour)
+					after := known(h)
+					for title, times := range before {
+						after[title] -= times
+						if after[title] == 0 {
+							delete(after, title)
+						}
+					}
+					assert.Len(t, after, 4, "after %d operations", n)
+					for title := range after {
+						assert.NotEqual(t, "Entry 1001", title, "after %d operations", n)
+						assert.NotEqual(t, "unavailable", title, "after %d operations", n)
+					}
+					for label, times := range entries(h) {
+						assert.LessOrEqual(t, times, 4, "%s after %d operations", label, n)
+					}
+				})
+			}
+		})
+	}
+}
+
+func TestEntryThatIsDeletedAndComesBack(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		detect(h, 4)
+		settings := enriching()
+		settings.Full = 48 * time.Hour
+		restart := func() {
+			h.Stop()
+			run(h, settings)
+		}
+		run(h, settings)
+		h.Advance(47 * time.Hour)
+		h.Script.RemoveEntry(1001)
+		h.Advance(2 * time.Hour)
+		restart()
+		h.Change(2, func(*qualyssim.ScriptedDetection) {})
+		h.Advance(2 * time.Hour)
+		assert.Equal(t, 1, known(h)["not_found"])
+		restart()
+		modify(h, 1001)
+		h.Advance(24 * time.Hour)
+		restart()
+		h.Change(2, func(*qualyssim.ScriptedDetection) {})
+		h.Advance(2 * time.Hour)
+		assert.Equal(t, 1, known(h)["not_found"])
+		assert.Equal(t, 2, entries(h)["entry 1001"])
 	})
 }
