@@ -97,9 +97,9 @@ func (c *Catalog) take(ctx context.Context, stored state, wanted string, lost, f
 	var turned, dropped []uint32
 	switch {
 	case !found:
-		turned = c.entries.turn(recheck, now, delivered)
+		turned = c.entries.turn(recheck, now, delivered, absent, unreadable)
 	case stored.Fingerprint != wanted:
-		turned = c.entries.turn(redeliver, now, delivered, recheck)
+		turned = c.entries.turn(redeliver, now, delivered, recheck, absent, unreadable)
 	case kept != "" && stored.Fields != kept:
 		// Their fields are to be had.
 		turned = c.entries.turn(recheck, now, delivered)

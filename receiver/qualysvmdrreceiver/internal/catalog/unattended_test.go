@@ -13,9 +13,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/otel-qualys/qualysvmdr/examples/simulator/qualyssim"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/catalog"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/harness"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
@@ -333,4 +335,30 @@ func TestEntryThatIsDeletedAndComesBack(t *testing.T) {
 		assert.Equal(t, 1, known(h)["not_found"])
 		assert.Equal(t, 2, entries(h)["entry 1001"])
 	})
+}
+
+func TestEntriesThatThereWereNoneOfAreAskedForAgainWhenTheQueryChanges(t *testing.T) {
+	for name, change := range map[string]func(h *harness.Harness, s *catalog.Settings){
+		"other parameters": func(_ *harness.Harness, s *catalog.Settings) {
+			s.Parameters = map[string]string{"show_pci_reasons": "1"}
+		},
+		"switched off and on": func(h *harness.Harness, _ *catalog.Settings) {
+			require.NoError(h.T, catalog.Forget(h.T.Context(), checkpoint.New(h.Storage)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(h *harness.Harness) {
+				detect(h, 3)
+				settings := plain()
+				run(h, settings)
+				h.Advance(40 * time.Hour)
+				h.Stop()
+				h.Script.SetEntry(1003, qualyssim.ScriptedEntry{Modified: time.Now()})
+				change(h, &settings)
+				run(h, settings)
+				h.Advance(2 * time.Hour)
+				assert.Equal(t, 1, entries(h)["entry 1003"])
+			})
+		})
+	}
 }
