@@ -67,6 +67,7 @@ func (s *session) addDetections(config *Config, cfg *VulnerabilitiesConfig, shar
 			return nil
 		}
 		options.NeedsFull = func() bool { return !c.Stored() }
+		options.FullBegun = c.FullBegun
 		options.LoadFirst = c.Open
 		options.Ended = c.Stop
 		if kb.EnrichDetections {

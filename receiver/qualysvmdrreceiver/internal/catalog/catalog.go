@@ -77,8 +77,6 @@ type Catalog struct {
 
 	mu    sync.Mutex // guards everything below
 	state state
-	// asked is whether the next collection of detections that begins was told to be a full one.
-	asked bool
 	// detecting is whether a collection of detections runs. Draining is whether QIDs are fetched that do not fill a page.
 	detecting, draining bool
 	// collecting is whether a collection of entries was begun and has not been finished.
@@ -151,18 +149,11 @@ func (c *Catalog) CollectionStarted(start time.Time) {
 	c.dataset.Health.Reach(health.Authenticated) // it is the same login
 	c.mu.Lock()
 	c.detecting = true
-	news := c.state.Since.IsZero() || c.asked
+	news := c.state.Since.IsZero()
 	c.mu.Unlock()
-	if !news {
-		return
+	if news {
+		c.save(context.Background(), func(s *state) { s.Since = start.UTC() })
 	}
-	c.save(context.Background(), func(s *state) {
-		if s.Since.IsZero() {
-			s.Since = start.UTC()
-		}
-		s.Complete = s.Complete || c.asked
-		c.asked = false
-	})
 }
 
 // Stored reports whether a catalog was stored that knows all QIDs. If not, the caller begins a full collection of detections
@@ -170,8 +161,14 @@ func (c *Catalog) CollectionStarted(start time.Time) {
 func (c *Catalog) Stored() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.asked = !c.state.Complete
 	return c.state.Complete
+}
+
+// FullBegun takes note that a full collection of detections has begun and goes on after a restart: it will tell of all QIDs.
+func (c *Catalog) FullBegun() {
+	if !c.Stored() {
+		c.save(context.Background(), func(s *state) { s.Complete = true })
+	}
 }
 
 // Detected takes note of the QIDs of detections that were delivered. It returns what writes them, together with what makes the

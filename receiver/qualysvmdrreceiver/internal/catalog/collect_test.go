@@ -345,6 +345,21 @@ func TestFirstCollectionIsFollowedByNoFullOne(t *testing.T) {
 	})
 }
 
+// Who starts with a wrong password corrects it and starts again.
+func TestFirstCollectionThatIsRestartedBeforeAnyResponseIsFollowedByNoFullOne(t *testing.T) {
+	bubble(t, func(h *harness.Harness) {
+		detect(h, 4)
+		h.Sim.Intercept(failing(qualyssim.Detections, ""))
+		run(h, plain())
+		h.Advance(time.Minute)
+		h.Stop()
+		h.Sim.Intercept(nil)
+		run(h, plain())
+		h.Advance(6 * time.Hour)
+		h.ExpectDelivered(all(h, each(1, 1000, 1001, 1002, 1003)))
+	})
+}
+
 func TestRecordsTellWhichCollectionTheyAreOf(t *testing.T) {
 	bubble(t, func(h *harness.Harness) {
 		detect(h, 4)

@@ -70,6 +70,7 @@ func runWith(h *harness.Harness, detections dataset.DetectionSettings, settings 
 				return nil
 			},
 			NeedsFull: func() bool { return !c.Stored() },
+			FullBegun: c.FullBegun,
 			LoadFirst: c.Open,
 			Ended:     c.Stop,
 		})

@@ -45,8 +45,9 @@ type Options struct {
 	// Events, if not nil, is the shape of a record that tells of each finished collection.
 	Events *records.Settings
 	// NeedsFull, if not nil, reports whether the next collection must be a full one. It is asked before each one that is not a
-	// window of a full one.
+	// window of a full one. FullBegun, if not nil, is told of each full collection that has begun, once that is stored.
 	NeedsFull func() bool
+	FullBegun func()
 	// LoadFirst, if not nil, reads what others keep and this dataset adds to. Errors are those of the storage.
 	LoadFirst func(context.Context) error
 	// Ended, if not nil, is told of the error that stopped the dataset for good.
@@ -230,9 +231,7 @@ func (c *Collector) choose(ctx context.Context, now time.Time) *Run {
 		}
 		return c.begin(ctx, Window{Now: now, Watermark: watermark})
 	}
-	// It is asked in any case: who needs a full collection sees that one begins.
-	needed := c.options.NeedsFull != nil && c.options.NeedsFull()
-	all := needed || watermark.IsZero() ||
+	all := watermark.IsZero() || c.options.NeedsFull != nil && c.options.NeedsFull() ||
 		c.options.Full > 0 && !now.Before(Due(fullStarted, c.options.Full)) ||
 		fullStarted.Before(c.options.FullAfter) && !now.Before(c.options.FullAfter)
 	return c.begin(ctx, Window{Now: now, Watermark: watermark, Full: all})
@@ -245,7 +244,11 @@ func (c *Collector) begin(ctx context.Context, w Window) *Run {
 		c.unlisted = false
 	}
 	c.state.dedup.begin()
-	return c.state.begin(ctx, w.Now, w.Full, c.source.Plan(w))
+	run := c.state.begin(ctx, w.Now, w.Full, c.source.Plan(w))
+	if w.Full && c.options.FullBegun != nil {
+		c.options.FullBegun()
+	}
+	return run
 }
 
 // mustGiveWay reports whether a window is due that a full collection gives way to.
