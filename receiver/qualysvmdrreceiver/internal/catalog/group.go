@@ -34,8 +34,8 @@ type group struct {
 	failing func()
 	// whole is, of a suspect, how many requests had been answered whole when it became one.
 	whole int
-	// unanswered is whether no response came at last. Proven is, of a suspect, that it was asked for once more after others were
-	// answered: what it failed by before can have been an outage.
+	// unanswered is whether no response came at last. Proven is whether suspects are asked for once more, together, as others
+	// were answered: what they failed by before can have been an outage.
 	unanswered, proven bool
 }
 
@@ -83,8 +83,9 @@ func (c *Catalog) next(ctx context.Context, now time.Time) *group {
 		// Only suspects are left: an entry that could be read shows whether others can.
 		qid, ok := c.entries.anyDelivered()
 		if !ok {
-			c.groups, c.suspects = append(c.groups, c.suspects...), nil
-			return nil
+			suspect := c.suspects[0]
+			c.suspects = slices.Delete(c.suspects, 0, 1)
+			return suspect
 		}
 		g.qids, g.probe = []uint32{qid}, true
 	} else {
@@ -146,7 +147,7 @@ func (c *Catalog) retry(g *group, left []uint32, f failure) {
 			c.size = max(1, min(c.size, n/2))
 		}
 		for _, half := range [][]uint32{g.qids[:n/2], g.qids[n/2:]} {
-			c.groups = append(c.groups, &group{qids: half, collection: g.collection})
+			c.groups = append(c.groups, &group{qids: half, collection: g.collection, proven: g.proven})
 		}
 	}
 }
@@ -164,17 +165,22 @@ func (c *Catalog) passOver(ctx context.Context) {
 		single = false
 	}
 	var given []uint32
+	var together *group
 	c.suspects = slices.DeleteFunc(c.suspects, func(g *group) bool {
 		switch {
 		case c.whole == g.whole && (!single || g.unanswered):
 			return false
-		case !g.proven && !single:
-			g.proven = true
-			c.groups = append(c.groups, g)
-			return true
+		case g.proven || single:
+			given = append(given, g.qids...)
+		case together == nil:
+			together = &group{qids: slices.Clone(g.qids), collection: g.collection, proven: true, failures: triesAlone - 1}
+			c.groups = append(c.groups, together)
+		case g.collection != together.collection || len(together.qids) >= c.size:
+			return false
+		default:
+			together.qids = append(together.qids, g.qids...)
 		}
 		g.recovered()
-		given = append(given, g.qids...)
 		return true
 	})
 	c.mu.Unlock()
