@@ -20,6 +20,7 @@ import (
 
 	"github.com/otel-qualys/qualysvmdr/examples/simulator/qualyssim"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/catalog"
+	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/dataset"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/harness"
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/health"
@@ -342,6 +343,30 @@ func TestSwitchedOffAndOnFieldsAreThoseOfNow(t *testing.T) {
 		h.Advance(time.Hour)
 		assert.Equal(t, 1, known(h)["another"])
 	})
+}
+
+// Fields that nobody asks for any more must not stay in the storage, also where the KnowledgeBase was switched off in between.
+func TestFieldsThatAreSwitchedOffAreDeleted(t *testing.T) {
+	for name, between := range map[string]func(h *harness.Harness) error{
+		"at once":          func(*harness.Harness) error { return nil },
+		"with all of it":   func(h *harness.Harness) error { return catalog.Forget(h.T.Context(), checkpoint.New(h.Storage)) },
+		"state is damaged": func(h *harness.Harness) error { return h.Storage.Set(h.T.Context(), "document/kb/state", []byte("{")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(h *harness.Harness) {
+				detect(h, 4)
+				run(h, enriching())
+				h.Advance(10 * time.Minute)
+				h.Stop()
+				require.NoError(t, between(h))
+				run(h, plain())
+				h.Advance(10 * time.Minute)
+				for _, key := range h.Storage.(*harness.Storage).Keys() {
+					assert.NotContains(t, key, "kb/entry")
+				}
+			})
+		})
+	}
 }
 
 func TestChangedEntryIsOnLaterDetectionsAndDeliversNoneAgain(t *testing.T) {

@@ -104,8 +104,8 @@ func (c *Catalog) take(ctx context.Context, stored state, wanted string, lost, f
 		// Their fields are to be had.
 		turned = c.entries.turn(recheck, now, delivered)
 	}
-	if stored.Fields != "" && stored.Fields != kept {
-		dropped = c.entries.all()
+	if stored.Fields != "" && stored.Fields != kept || kept == "" && stored.Fingerprint == "" {
+		dropped = c.entries.all() // without a state it is not known whether there are any
 	}
 	changed := turned != nil || dropped != nil || stored.Fingerprint != wanted || stored.Fields != kept || lost
 	if stored.Fingerprint != wanted {
