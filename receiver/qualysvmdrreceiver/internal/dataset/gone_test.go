@@ -6,6 +6,7 @@ package dataset_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -74,6 +75,69 @@ func TestHostThatACrashedCollectionHasKeptIsToldOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A host may have been told to be gone when the collector crashed. It is told the same once more, also where the list cannot be had
+// then: told by a later collection it would be another record, and nobody could tell that it repeats that.
+func TestHostThatACrashedCollectionMayHaveToldIsToldTheSame(t *testing.T) {
+	type crash struct {
+		values map[string][]byte
+		told   map[string]map[string]bool
+	}
+	bubble(t, func(h *harness.Harness) {
+		// uids are those of the removals, by host, from a record on.
+		uids := func(from int) map[string]map[string]bool {
+			found := map[string]map[string]bool{}
+			for _, r := range h.Backend.Records()[from:] {
+				if label := harness.Label(r); strings.HasPrefix(label, "removed host ") {
+					uid, _ := r.Attributes().Get("log.record.uid")
+					if found[label] == nil {
+						found[label] = map[string]bool{}
+					}
+					found[label][uid.Str()] = true
+				}
+			}
+			return found
+		}
+		disk := &crashes{values: map[string][]byte{}}
+		h.Storage = disk
+		setHosts(h, 60)
+		settings := hostSettings()
+		runHosts(h, settings, nil)
+		h.Advance(time.Hour)
+		removeHosts(h, 4, 4)
+		h.Advance(24 * time.Hour)
+		var all []crash
+		before := maps.Clone(disk.values)
+		disk.written = func(values map[string][]byte) { // it crashes before that
+			all = append(all, crash{before, uids(0)})
+			before = values
+		}
+		h.Advance(24 * time.Hour)
+		h.Stop()
+		require.Equal(t, gone(4, 4), removedHosts(h))
+		for i, c := range all {
+			h.Storage = &crashes{values: c.values}
+			lists, from := 0, len(h.Backend.Records())
+			interceptList(h, func(w http.ResponseWriter, serve func(http.ResponseWriter)) {
+				if lists++; lists == 1 {
+					fmt.Fprint(w, "<HOST_LIST_OUTPUT><RESPONSE></RESPONSE></HOST_LIST_OUTPUT>")
+					return
+				}
+				serve(w)
+			})
+			runHosts(h, settings, nil)
+			h.Advance(3 * 24 * time.Hour)
+			h.Stop()
+			told := uids(from)
+			for label := range gone(4, 4) {
+				all := map[string]bool{}
+				maps.Copy(all, c.told[label])
+				maps.Copy(all, told[label])
+				assert.Len(t, all, 1, "%s after crash %d", label, i)
+			}
+		}
+	})
 }
 
 func TestEverythingIsGone(t *testing.T) {

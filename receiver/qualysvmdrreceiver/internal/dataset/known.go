@@ -41,7 +41,8 @@ const (
 //	hosts/known                document: whose hosts they are, and of which collections
 //	hosts/known/<collection>   journal of hosts, of the last finished collection and of the running one
 //	hosts/missed               journal of the IDs that the last complete list lacked, with when they were listed last
-//	hosts/told                 journal of the IDs that were told to be gone while a collection finishes
+//	hosts/told                 journal of the IDs that are told to be gone while a collection finishes: before they are, and
+//	                           with toldBit when that was accepted
 //
 // Every collection delivers every host, so that the journal of one holds all of them, and that of the one before is deleted. It is
 // safe for concurrent use while hosts are delivered.
@@ -58,9 +59,12 @@ type knownHosts struct {
 	carried   []uint64
 	current   *checkpoint.Journal
 	missed    []missedHost // in order
-	told      []uint64     // in order when a collection finishes
-	missing   *checkpoint.Journal
-	telling   *checkpoint.Journal
+	// told are the IDs of which it was accepted that they are gone, in order when a collection finishes, and telling those of which
+	// that was begun.
+	told        []uint64
+	telling     []uint64
+	missing     *checkpoint.Journal
+	toldJournal *checkpoint.Journal
 }
 
 // knownDocument says what is stored.
@@ -120,10 +124,10 @@ func (k *knownHosts) load(ctx context.Context, wanted string) error {
 		return err
 	}
 	k.missed = decodeMissed(data)
-	if k.telling, data, err = k.open(ctx, "told", toldSize); err != nil {
+	if k.toldJournal, data, err = k.open(ctx, "told", toldSize); err != nil {
 		return err
 	}
-	k.told = decodeIDs(data)
+	k.told, k.telling = decodeTold(data)
 	if k.document.Fingerprint != wanted {
 		return k.forget(ctx, wanted)
 	}
@@ -155,7 +159,7 @@ func (k *knownHosts) open(ctx context.Context, name string, entrySize int) (*che
 
 // forget begins a new list of known hosts.
 func (k *knownHosts) forget(ctx context.Context, wanted string) error {
-	old := []*checkpoint.Journal{k.missing, k.telling}
+	old := []*checkpoint.Journal{k.missing, k.toldJournal}
 	for _, collection := range []string{k.document.Finished, k.document.Current} {
 		if collection == "" {
 			continue
@@ -169,7 +173,7 @@ func (k *knownHosts) forget(ctx context.Context, wanted string) error {
 	if k.document.Hosts > 0 {
 		k.log.Info("known hosts begin anew: another endpoint, account or selection", zap.Int("forgotten", k.document.Hosts))
 	}
-	k.document, k.missed, k.told = knownDocument{Fingerprint: wanted}, nil, nil
+	k.document, k.missed, k.told, k.telling = knownDocument{Fingerprint: wanted}, nil, nil, nil
 	document := k.document
 	if err := k.store.Update(ctx, func(tx *checkpoint.Tx) {
 		for _, journal := range old {
@@ -298,6 +302,21 @@ func encodeMissed(missed []missedHost) []byte {
 	return data
 }
 
+// toldBit marks the ID of a host of which it was accepted that it is gone. No ID has it.
+const toldBit = 1 << 63
+
+// decodeTold reads the journal of hosts that are told to be gone: those of which that was accepted, and those of which it was begun
+// besides.
+func decodeTold(data []byte) (told, telling []uint64) {
+	all := decodeIDs(data)
+	accepted, _ := slices.BinarySearch(all, toldBit)
+	for _, id := range all[accepted:] {
+		told = append(told, id&^toldBit)
+	}
+	telling = slices.DeleteFunc(all[:accepted], func(id uint64) bool { return contains(told, id) })
+	return told, telling
+}
+
 // decodeIDs reads a journal of IDs, in order and each once.
 func decodeIDs(data []byte) []uint64 {
 	ids := make([]uint64, 0, len(data)/toldSize)
@@ -313,10 +332,11 @@ func sortedIDs(ids []uint64) []uint64 {
 	return slices.Compact(ids)
 }
 
-func encodeIDs(ids []uint64) []byte {
+// encodeIDs encodes IDs, each with a mark.
+func encodeIDs(ids []uint64, mark uint64) []byte {
 	data := make([]byte, 0, len(ids)*toldSize)
 	for _, id := range ids {
-		data = binary.LittleEndian.AppendUint64(data, id)
+		data = binary.LittleEndian.AppendUint64(data, id|mark)
 	}
 	return data
 }

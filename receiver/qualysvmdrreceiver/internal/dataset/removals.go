@@ -152,6 +152,10 @@ func (r *removals) finish(ctx context.Context, run *engine.Run) error {
 		})
 		c.missed = mergeMissed(c.missed, kept)
 	}
+	gone, c.missed = r.again(gone, c.missed)
+	if run.Withheld > 0 {
+		run.Withheld -= int64(len(gone))
+	}
 	if err := r.tell(ctx, run, gone); err != nil {
 		return err
 	}
@@ -161,6 +165,23 @@ func (r *removals) finish(ctx context.Context, run *engine.Run) error {
 	}
 	r.commit(ctx, run, l, c.missed, old, len(l.known)-len(gone)-c.told)
 	return nil
+}
+
+// again adds to those that are gone the hosts that a try before a crash has begun to tell of, whatever the list says now: somebody may
+// have been told, and is told the same once more, and not something else by a later collection.
+func (r *removals) again(gone, missed []missedHost) (all, rest []missedHost) {
+	begun := sortedIDs(slices.Clone(r.known.telling))
+	if len(begun) == 0 {
+		return gone, missed
+	}
+	isBegun := func(one missedHost) bool { return contains(begun, one.id) && !contains(r.known.told, one.id) }
+	all, rest = slices.DeleteFunc(slices.Clone(gone), isBegun), slices.DeleteFunc(slices.Clone(missed), isBegun)
+	for _, one := range r.known.missed {
+		if isBegun(one) {
+			all = append(all, one)
+		}
+	}
+	return mergeMissed(all, nil), rest
 }
 
 // before returns the IDs of the collection before, and its journal.
@@ -233,9 +254,11 @@ func (r *removals) tell(ctx context.Context, run *engine.Run, gone []missedHost)
 	deliver := func() error {
 		ids := told
 		told = nil
+		r.known.telling = append(r.known.telling, ids...)
+		r.collector.Commit(ctx, r.known.write(func(tx *checkpoint.Tx) { tx.Append(r.known.toldJournal, encodeIDs(ids, 0)) }))
 		return r.collector.Deliver(ctx, run, engine.Chunk{Chunk: builder.Take()}, func() func(tx *checkpoint.Tx) {
 			r.known.told = append(r.known.told, ids...)
-			return r.known.write(func(tx *checkpoint.Tx) { tx.Append(r.known.telling, encodeIDs(ids)) })
+			return r.known.write(func(tx *checkpoint.Tx) { tx.Append(r.known.toldJournal, encodeIDs(ids, toldBit)) })
 		})
 	}
 	done := make([]bool, len(gone))
@@ -376,11 +399,11 @@ func (r *removals) commit(ctx context.Context, run *engine.Run, l *listing, miss
 		document.Withheld = int(run.Withheld)
 	}
 	document.Removed = int(run.Removed)
-	k.document, k.missed, k.told, k.delivered, k.carried, k.current = document, missed, nil, nil, nil, nil
+	k.document, k.missed, k.told, k.telling, k.delivered, k.carried, k.current = document, missed, nil, nil, nil, nil, nil
 	write := k.write(func(tx *checkpoint.Tx) {
 		tx.Clear(k.missing)
 		tx.Append(k.missing, encodeMissed(missed))
-		tx.Clear(k.telling)
+		tx.Clear(k.toldJournal)
 		tx.Put(Hosts+"/known", knownVersion, document)
 		if old != nil {
 			tx.Clear(old)

@@ -77,7 +77,7 @@ func (t *tracked) finish(ctx context.Context, run *engine.Run, how completeness)
 	t.collector.Commit(ctx, func(tx *checkpoint.Tx) {
 		if len(s.kept) != len(ids) {
 			tx.Clear(t.journal)
-			tx.Append(t.journal, encodeIDs(s.kept))
+			tx.Append(t.journal, encodeIDs(s.kept, 0))
 		}
 		tx.Put(trackedName, trackedVersion, document)
 	})
