@@ -157,10 +157,7 @@ func TestBatchesThatWaitShareOneFetch(t *testing.T) {
 		detect(h, 4)
 		h.MaxConcurrent = 4
 		h.Client = concurrent(4)
-		intercept(h, func(qualyssim.Request, http.ResponseWriter) bool {
-			harness.Slow(10 * time.Second)
-			return false
-		})
+		answerSlowly(h)
 		settings := enriching()
 		settings.PageSize = 10
 		run(h, settings)

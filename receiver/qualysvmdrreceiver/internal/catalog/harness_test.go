@@ -270,3 +270,11 @@ var threeHours = qualyssim.NextFault{Fault: qualyssim.RateLimited, API: qualyssi
 func next(h *harness.Harness, fault qualyssim.NextFault) {
 	require.NoError(h.T, h.Sim.SetFaults(qualyssim.Faults{Next: []qualyssim.NextFault{fault}}))
 }
+
+// answerSlowly makes each call of the KnowledgeBase take ten seconds.
+func answerSlowly(h *harness.Harness) {
+	intercept(h, func(qualyssim.Request, http.ResponseWriter) bool {
+		harness.Slow(10 * time.Second)
+		return false
+	})
+}

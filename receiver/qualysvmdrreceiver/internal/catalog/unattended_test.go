@@ -122,10 +122,7 @@ func TestNewQIDsWithoutEntriesShareTheirHourlyRequests(t *testing.T) {
 		for i := range int64(20) {
 			h.Script.SetHost(10+i, manyDetections(1000+i, 1))
 		}
-		intercept(h, func(qualyssim.Request, http.ResponseWriter) bool {
-			harness.Slow(10 * time.Second)
-			return false
-		})
+		answerSlowly(h)
 		settings := enriching()
 		settings.PageSize = 100
 		run(h, settings)

@@ -5,8 +5,6 @@ package dataset
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -109,17 +107,9 @@ func (a *activity) Fetch(ctx context.Context, r engine.Request) (engine.Page, er
 			return &activityPage{source: a, page: page, request: r, rows: rows}, nil
 		}
 		if !a.omitted.learn(err, omit) {
-			return nil, fromRow(r.Cursor.ID, err)
+			return nil, located("from row", r.Cursor.ID, err)
 		}
 	}
-}
-
-// fromRow is an error of a page with the row that it begins with, unless that is the newest. The end is no error.
-func fromRow(id uint64, err error) error {
-	if id == 0 || err == nil || err == io.EOF {
-		return err
-	}
-	return fmt.Errorf("from row %d: %w", id, err)
 }
 
 func (a *activity) query(r engine.Request, rows *rows, omit map[string]bool) qualys.ActivityQuery {
@@ -209,7 +199,7 @@ func (p *activityPage) Read(_ context.Context, decide engine.Decide, emit func(e
 			}
 			err = builder.Row(fields)
 		}
-		return broken(0, fromRow(p.request.Cursor.ID, err))
+		return broken(0, located("from row", p.request.Cursor.ID, err))
 	})
 }
 

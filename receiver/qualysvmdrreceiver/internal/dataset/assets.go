@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -139,17 +138,9 @@ func (a *assets) Fetch(ctx context.Context, r engine.Request) (engine.Page, erro
 			a.mu.Unlock()
 			return &assetPage{source: a, page: page, pass: r.Pass, collection: r.Collection, cursor: r.Cursor.ID}, nil
 		case !a.filterRejected(query, err):
-			return nil, afterAsset(r.Cursor.ID, err)
+			return nil, located("after asset", r.Cursor.ID, err)
 		}
 	}
-}
-
-// afterAsset is an error with the asset that was read last before it, unless there was none. The end is no error.
-func afterAsset(id uint64, err error) error {
-	if id == 0 || err == nil || err == io.EOF {
-		return err
-	}
-	return fmt.Errorf("after asset %d: %w", id, err)
 }
 
 // query is the request for a page.
@@ -370,7 +361,7 @@ func (p *assetPage) Read(_ context.Context, decide engine.Decide, emit func(engi
 		if err == nil {
 			err = builder.Asset(decoder)
 		}
-		err = afterAsset(last, err)
+		err = located("after asset", last, err)
 		if errors.Is(err, records.ErrTooLarge) {
 			p.source.leaveOut(p.collection, err)
 			return nil // the page reads over what is left of it

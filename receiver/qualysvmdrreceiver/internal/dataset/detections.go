@@ -6,7 +6,6 @@ package dataset
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -222,17 +221,9 @@ func (d *detections) Fetch(ctx context.Context, r engine.Request) (engine.Page, 
 		}
 		stop()
 		if !d.omitted.learn(err, query.Omit) {
-			return nil, fromHost(r.Cursor.ID, err)
+			return nil, located("from host", r.Cursor.ID, err)
 		}
 	}
-}
-
-// fromHost is an error of a request with where in a list of hosts it began, unless that is the beginning.
-func fromHost(id uint64, err error) error {
-	if id == 0 {
-		return err
-	}
-	return fmt.Errorf("from host %d: %w", id, err)
 }
 
 func (d *detections) query(r engine.Request) qualys.DetectionQuery {

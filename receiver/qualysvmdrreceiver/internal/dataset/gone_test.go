@@ -358,10 +358,7 @@ func TestAnotherAccountWithinAFullCollectionThatAFastClockBegan(t *testing.T) {
 		h.Detections(90)
 		run(h, trackedDaily())
 		h.Advance(23*time.Hour + 30*time.Minute)
-		h.Backend.Decide(func(context.Context, plog.Logs) error {
-			harness.Slow(5 * time.Minute)
-			return nil
-		})
+		acceptSlowly(h)
 		h.Advance(90 * time.Minute) // the full collection has begun
 		h.Stop()
 	})
@@ -465,10 +462,7 @@ func TestAnotherAccountWithinAFullCollectionRepeatsNothing(t *testing.T) {
 		settings.Collect = "processed"
 		run(h, settings)
 		h.Advance(23*time.Hour + 30*time.Minute)
-		h.Backend.Decide(func(context.Context, plog.Logs) error {
-			harness.Slow(5 * time.Minute)
-			return nil
-		})
+		acceptSlowly(h)
 		h.Advance(90 * time.Minute) // the full collection has begun
 		h.Stop()
 		h.Backend.Decide(func(context.Context, plog.Logs) error { return nil })

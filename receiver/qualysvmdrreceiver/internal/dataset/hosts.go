@@ -120,7 +120,7 @@ func (h *hosts) Fetch(ctx context.Context, r engine.Request) (engine.Page, error
 			return &hostPage{source: h, page: page, collection: r.Collection}, nil
 		}
 		if !h.omitted.learn(err, query.Omit) {
-			return nil, fromHost(r.Cursor.ID, err)
+			return nil, located("from host", r.Cursor.ID, err)
 		}
 	}
 }

@@ -4,7 +4,6 @@
 package dataset
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -289,7 +288,7 @@ func decodeMissed(data []byte) []missedHost {
 	for ; len(data) >= missedSize; data = data[missedSize:] {
 		missed = append(missed, missedHost{binary.LittleEndian.Uint64(data), int64(binary.LittleEndian.Uint64(data[8:]))})
 	}
-	slices.SortFunc(missed, func(a, b missedHost) int { return cmp.Compare(a.id, b.id) })
+	sortMissed(missed)
 	return missed
 }
 

@@ -4,6 +4,7 @@
 package dataset
 
 import (
+	"fmt"
 	"io"
 	"time"
 
@@ -16,6 +17,14 @@ func broken(unit uint64, err error) error {
 		return err
 	}
 	return &engine.UnitError{Unit: unit, Err: err}
+}
+
+// located is an error with where in a list it happened, such as "from host" and an ID, 0: at its beginning. The end is no error.
+func located(where string, id uint64, err error) error {
+	if id == 0 || err == nil || err == io.EOF {
+		return err
+	}
+	return fmt.Errorf("%s %d: %w", where, id, err)
 }
 
 // orNow is a server's time, or the local one where it does not say.

@@ -132,30 +132,8 @@ func (r *removals) finish(ctx context.Context, run *engine.Run) error {
 		return err
 	}
 	c := r.compare(l, delivered, run)
-	run.Withheld, run.Removed = 0, int64(c.told)
-	if l.empty && !l.complete && k.document.Empty {
-		run.Withheld = int64(len(l.known) - c.told)
-	}
-	gone := c.gone
-	if tooMany(len(gone)+c.told, len(l.known), r.share) {
-		run.Withheld = int64(len(gone))
-		c.missed, gone = mergeMissed(c.missed, gone), nil
-	} else if len(k.carried) > 0 {
-		// A try before a crash has kept some of them, whose list told less: told now, they would be told again.
-		var kept []missedHost
-		gone = slices.DeleteFunc(gone, func(one missedHost) bool {
-			carried := contains(k.carried, one.id)
-			if carried {
-				kept = append(kept, one)
-			}
-			return carried
-		})
-		c.missed = mergeMissed(c.missed, kept)
-	}
-	gone, c.missed = r.again(gone, c.missed)
-	if run.Withheld > 0 {
-		run.Withheld -= int64(len(gone))
-	}
+	gone, missed, withheld := r.decide(l, c)
+	run.Withheld, run.Removed = int64(withheld), int64(c.told)
 	if err := r.tell(ctx, run, gone); err != nil {
 		return err
 	}
@@ -163,25 +141,43 @@ func (r *removals) finish(ctx context.Context, run *engine.Run) error {
 	if err := r.carry(ctx, delivered, gone, told); err != nil {
 		return err
 	}
-	r.commit(ctx, run, l, c.missed, old, len(l.known)-len(gone)-c.told)
+	r.commit(ctx, run, l, missed, old, len(l.known)-len(gone)-c.told)
 	return nil
 }
 
-// again adds to those that are gone the hosts that a try before a crash has begun to tell of, whatever the list says now: somebody may
-// have been told, and is told the same once more, and not something else by a later collection.
-func (r *removals) again(gone, missed []missedHost) (all, rest []missedHost) {
-	begun := sortedIDs(slices.Clone(r.known.telling))
-	if len(begun) == 0 {
-		return gone, missed
-	}
-	isBegun := func(one missedHost) bool { return contains(begun, one.id) && !contains(r.known.told, one.id) }
-	all, rest = slices.DeleteFunc(slices.Clone(gone), isBegun), slices.DeleteFunc(slices.Clone(missed), isBegun)
-	for _, one := range r.known.missed {
+// decide says which hosts are told to be gone now, which stay among the missed ones, both in order, and how many are withheld. What
+// a try before a crash has done with one is not undone, whatever the list says now. One that it has begun to tell of is told: somebody
+// may have been told, and is told the same once more, and not something else by a later collection. One that it has carried is not:
+// it would be told again.
+func (r *removals) decide(l *listing, c comparison) (gone, missed []missedHost, withheld int) {
+	k := r.known
+	begun := sortedIDs(slices.Clone(k.telling))
+	isBegun := func(one missedHost) bool { return contains(begun, one.id) && !contains(k.told, one.id) }
+	for _, one := range k.missed {
 		if isBegun(one) {
-			all = append(all, one)
+			gone = append(gone, one)
 		}
 	}
-	return mergeMissed(all, nil), rest
+	if l.empty && !l.complete && k.document.Empty {
+		withheld = len(l.known) - c.told - len(gone)
+	}
+	all := tooMany(len(c.gone)+c.told, len(l.known), r.share)
+	for _, one := range c.gone {
+		switch {
+		case isBegun(one):
+		case all:
+			withheld++
+			c.missed = append(c.missed, one)
+		case contains(k.carried, one.id):
+			c.missed = append(c.missed, one)
+		default:
+			gone = append(gone, one)
+		}
+	}
+	missed = slices.DeleteFunc(c.missed, isBegun)
+	sortMissed(gone)
+	sortMissed(missed)
+	return gone, missed, withheld
 }
 
 // before returns the IDs of the collection before, and its journal.
@@ -446,11 +442,9 @@ func union(a, b []uint64) []uint64 {
 	return all
 }
 
-// mergeMissed returns the hosts of two slices in order.
-func mergeMissed(a, b []missedHost) []missedHost {
-	all := append(slices.Clone(a), b...)
-	slices.SortFunc(all, func(a, b missedHost) int { return cmp.Compare(a.id, b.id) })
-	return all
+// sortMissed puts hosts in order.
+func sortMissed(hosts []missedHost) {
+	slices.SortFunc(hosts, func(a, b missedHost) int { return cmp.Compare(a.id, b.id) })
 }
 
 func findMissed(missed []missedHost, id uint64) (int, bool) {

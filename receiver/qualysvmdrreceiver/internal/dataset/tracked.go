@@ -225,11 +225,7 @@ func (f *tracking) end() func(tx *checkpoint.Tx) {
 	}
 	var gone []trackedEntry
 	rest := func(from trackedEntries, to *[]trackedEntry) {
-		for i := range from.len() {
-			one := from.at(i)
-			if _, found := brought.find(one.key); found {
-				continue
-			}
+		for one := range from.without(brought) {
 			switch {
 			case !one.fixed():
 				*to = append(*to, one)
@@ -269,18 +265,8 @@ func (f *tracking) broke() func(tx *checkpoint.Tx) {
 	}
 	brought := encodeTracked(f.brought)
 	now := trackedHost{Run: f.stored.Run, Listed: f.stored.Listed, Asset: cmp.Or(f.asset, f.stored.Asset)}
-	open := slices.Clone(f.brought)
-	var gone []trackedEntry
-	rest := func(from trackedEntries, to *[]trackedEntry) {
-		for i := range from.len() {
-			if _, found := brought.find(from.key(i)); !found {
-				*to = append(*to, from.at(i))
-			}
-		}
-	}
-	rest(f.stored.Open, &open)
-	rest(f.stored.Gone, &gone)
-	now.Open, now.Gone = encodeTracked(open), encodeTracked(gone)
+	now.Open = encodeTracked(slices.AppendSeq(f.brought, f.stored.Open.without(brought)))
+	now.Gone = encodeTracked(slices.Collect(f.stored.Gone.without(brought)))
 	return f.write(now)
 }
 

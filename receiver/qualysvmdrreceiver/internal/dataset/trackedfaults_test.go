@@ -52,10 +52,7 @@ func TestDetectionThatIsFixedWhileAFullCollectionRunsIsNotGone(t *testing.T) {
 		run(h, trackedDaily())
 		h.Advance(12 * time.Hour)
 		h.Script.RemoveDetection(10, 2)
-		h.Backend.Decide(func(context.Context, plog.Logs) error {
-			harness.Slow(5 * time.Minute)
-			return nil
-		})
+		acceptSlowly(h)
 		h.Advance(12 * time.Hour) // the full collection has begun
 		for number := 60; number < 90; number++ {
 			h.Advance(4*time.Minute + 30*time.Second)
@@ -145,10 +142,7 @@ func TestFullCollectionThatBeganForAnotherAccountMakesNothingKnown(t *testing.T)
 		h.Detections(90)
 		run(h, trackedDaily())
 		h.Advance(23*time.Hour + 30*time.Minute)
-		h.Backend.Decide(func(context.Context, plog.Logs) error {
-			harness.Slow(5 * time.Minute)
-			return nil
-		})
+		acceptSlowly(h)
 		h.Advance(90 * time.Minute) // the full collection has begun
 		h.Stop()
 		h.Backend.Decide(func(context.Context, plog.Logs) error { return nil })

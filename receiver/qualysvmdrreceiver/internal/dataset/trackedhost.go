@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/otel-qualys/qualysvmdr/receiver/qualysvmdrreceiver/internal/checkpoint"
@@ -140,6 +141,17 @@ func (e trackedEntries) find(key uint64) (trackedEntry, bool) {
 		return e.at(low), true
 	}
 	return trackedEntry{}, false
+}
+
+// without are those of which others has no entry of the same key.
+func (e trackedEntries) without(others trackedEntries) iter.Seq[trackedEntry] {
+	return func(yield func(trackedEntry) bool) {
+		for i := range e.len() {
+			if _, found := others.find(e.key(i)); !found && !yield(e.at(i)) {
+				return
+			}
+		}
+	}
 }
 
 // open is how many of them are not Fixed.

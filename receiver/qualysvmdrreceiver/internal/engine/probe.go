@@ -208,7 +208,7 @@ func (c *Collector) probeRead(ctx context.Context, run *Run, p *Pass, page Page,
 	if err == nil {
 		c.begun(ctx, run, page.ServerTimes())
 		c.dataset.progress.pages.Add(1)
-		c.state.read(func(*State) { run.Counts.Pages++ }) // written with what becomes of the units
+		c.state.note(func() { run.Counts.Pages++ }) // written with what becomes of the units
 		c.dataset.Gate.Collecting()
 	}
 	return err

@@ -284,6 +284,13 @@ func (s *state) save(ctx context.Context, change func(), more ...func(tx *checkp
 	})
 }
 
+// note changes the state, to be written with the next change of it.
+func (s *state) note(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
 // read calls fn while nothing changes the state.
 func (s *state) read(fn func(*State)) {
 	s.mu.Lock()
